@@ -1,0 +1,49 @@
+//! The door to the control files: where they are, how they are read, what they mean.
+//!
+//! Roles open it once a run (the daemon: once a queue run) and pass the values on. Every error
+//! names the file, and the line where there is one.
+#![allow(clippy::disallowed_methods, reason = "the config door opens control files")]
+
+mod control;
+mod directories;
+mod hostnames;
+
+use std::path::PathBuf;
+use std::{fmt, io};
+
+pub(crate) use control::Control;
+pub(crate) use directories::Directories;
+pub(crate) use hostnames::Hostnames;
+
+use crate::mail::Printable;
+
+/// What is wrong with the configuration, in one line.
+#[derive(Debug)]
+pub(crate) enum Error {
+    Read {
+        path: PathBuf,
+        source: io::Error,
+    },
+    /// `place` is a file, or a file and a line: `/etc/nullmailer/remotes:3`.
+    Invalid {
+        place: String,
+        flaw: String,
+    },
+}
+
+impl Error {
+    pub(crate) fn invalid(place: impl Into<String>, flaw: impl Into<String>) -> Self {
+        Self::Invalid { place: place.into(), flaw: flaw.into() }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read { path, source } => write!(f, "cannot read {}: {source}", path.display()),
+            Self::Invalid { place, flaw } => write!(f, "{place}: {}", Printable(flaw)),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,1 @@
+//! Delivery events for the log: one function each, text from outside escaped.

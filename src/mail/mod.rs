@@ -1,0 +1,27 @@
+//! The words of the trade: what an address, an envelope, a reply or an outcome is.
+//!
+//! Used by every other room. Pure: no files, sockets, clock, environment or processes here.
+
+mod address;
+mod date;
+mod envelope;
+mod helo;
+mod outcome;
+mod printable;
+mod remote;
+mod reply;
+mod request;
+mod secret;
+
+pub(crate) use address::{Address, AddressError};
+pub(crate) use date::{received_date, rfc5322_date};
+pub(crate) use envelope::{Envelope, NoRecipients, Recipients, ReversePath};
+pub(crate) use helo::Helo;
+pub(crate) use outcome::{Outcome, Reason, Scope, judge};
+pub(crate) use printable::Printable;
+pub(crate) use remote::{
+    Family, Login, Mechanism, Protocol, Remote, SecretSource, Security, Tls, Verify,
+};
+pub(crate) use reply::{EnhancedCode, Reply};
+pub(crate) use request::{DeliveryRequest, EnvelopeId, Notify, Ret, Xtext};
+pub(crate) use secret::Secret;

@@ -1,0 +1,93 @@
+//! What became of one recipient in one attempt, and how far a failure reaches.
+
+use std::fmt;
+
+use super::{EnhancedCode, Reply};
+
+/// The verdict on one recipient of one attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Outcome {
+    /// The smarthost took responsibility; never send to this recipient again.
+    Sent(Reply),
+    /// Not now: keep the recipient and try again.
+    Deferred(Reason),
+    /// Refused for good: bounce.
+    Failed(Reason),
+}
+
+/// Why a recipient was not served: in the server's words, or in ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    Remote(Reply),
+    Local { status: EnhancedCode, text: String },
+}
+
+/// How far a failure reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Resolving, connecting, greeting, EHLO, TLS, login, or a session that broke.
+    Session,
+    /// MAIL, DATA, or the reply to the whole message.
+    Message,
+    /// RCPT.
+    Recipient,
+}
+
+/// The table of RFC 5321 §4.2.1: 2yz done, 5yz refused, all else not now.
+///
+/// A broken session says nothing about the mail, so whatever its code it only ever delays it.
+pub(crate) fn judge(scope: Scope, reply: Reply) -> Outcome {
+    match (scope, reply.code) {
+        (Scope::Message | Scope::Recipient, 200..=299) => Outcome::Sent(reply),
+        (Scope::Message | Scope::Recipient, 500..=599) => Outcome::Failed(Reason::Remote(reply)),
+        _ => Outcome::Deferred(Reason::Remote(reply)),
+    }
+}
+
+impl Reason {
+    pub(crate) fn local(status: EnhancedCode, text: impl fmt::Display) -> Self {
+        Self::Local { status, text: text.to_string() }
+    }
+
+    pub(crate) fn status(&self) -> EnhancedCode {
+        match self {
+            Self::Remote(reply) => reply.status(),
+            Self::Local { status, .. } => *status,
+        }
+    }
+}
+
+/// One line, without control characters.
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Remote(reply) => reply.fmt(f),
+            Self::Local { status, text } => write!(f, "{status} {}", super::Printable(text)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rejected_login_delays_mail_and_never_bounces_it() {
+        let reply = Reply::new(535, "5.7.8 bad credentials");
+        assert!(matches!(judge(Scope::Session, reply), Outcome::Deferred(_)));
+    }
+
+    #[test]
+    fn a_refused_recipient_fails_and_a_busy_one_waits() {
+        assert!(matches!(judge(Scope::Recipient, Reply::new(550, "no")), Outcome::Failed(_)));
+        assert!(matches!(judge(Scope::Recipient, Reply::new(450, "later")), Outcome::Deferred(_)));
+    }
+
+    #[test]
+    fn a_code_that_makes_no_sense_is_never_taken_for_success() {
+        for code in [0, 199, 354, 600] {
+            assert!(matches!(judge(Scope::Message, Reply::new(code, "?")), Outcome::Deferred(_)));
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What a role knows of its own process: folders, clock, zone, caller.
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use jiff::tz::TimeZone;
+
+use crate::config::Directories;
+use crate::role::Privilege;
+use crate::spool::Stamp;
+use crate::submit::Submitter;
+use crate::sys;
+
+/// An environment variable that is set and not empty; the original takes an empty one for unset.
+///
+/// A value that is not UTF-8 is replaced where it does not decode.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    let value = std::env::var_os(name)?.to_string_lossy().into_owned();
+    (!value.is_empty()).then_some(value)
+}
+
+pub(crate) fn directories(privilege: Privilege) -> Directories {
+    Directories::find(privilege, |name| std::env::var_os(name))
+}
+
+/// Seconds since 1970; 0 for a clock that is before it.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+pub(crate) fn stamp() -> Stamp {
+    Stamp { seconds: now(), pid: std::process::id() }
+}
+
+/// The local time zone, UTC where the system knows none.
+pub(crate) fn time_zone() -> TimeZone {
+    TimeZone::try_system().unwrap_or(TimeZone::UTC)
+}
+
+/// Takes mail in as our caller. `$NULLMAILER_QUEUE` is followed unless we are set-uid; set but
+/// empty is as good as unset.
+pub(crate) fn submitter(privilege: Privilege) -> Submitter {
+    let queue_program = match privilege {
+        Privilege::SetUid => None,
+        Privilege::None => {
+            std::env::var_os("NULLMAILER_QUEUE").filter(|p| !p.is_empty()).map(PathBuf::from)
+        }
+    };
+    Submitter {
+        directories: directories(privilege),
+        kernel_name: sys::host_name(),
+        stamp: stamp(),
+        uid: sys::identity().uid,
+        queue_program,
+    }
+}

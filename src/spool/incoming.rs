@@ -1,0 +1,202 @@
+//! The only writer of new mail: `tmp/` first, `queue/` when it is whole.
+//!
+//! Called by `submit` for every way in, and by the daemon for bounces. It creates files in `tmp/`,
+//! publishes them in `queue/`, and touches nothing else.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::path::PathBuf;
+
+use super::{Error, QueueId, Spool, sync_dir, trigger};
+
+/// When a message came and which process took it: what its name is made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamp {
+    /// Seconds since 1970.
+    pub(crate) seconds: u64,
+    pub(crate) pid: u32,
+}
+
+/// A message under `tmp/`. It is not mail yet: dropping it removes the file.
+#[must_use]
+pub(crate) struct Incoming<'a> {
+    spool: &'a Spool,
+    stamp: Stamp,
+    tmp: PathBuf,
+    file: io::BufWriter<File>,
+    committed: bool,
+}
+
+/// How many names are tried where one is taken already.
+const NAMES: u32 = 10_000;
+
+impl Spool {
+    /// Starts a new message. Nothing of it is in the queue before [`Incoming::commit`].
+    pub(crate) fn incoming(&self, stamp: Stamp) -> Result<Incoming<'_>, Error> {
+        let owner = self.queue_owner()?;
+        let mut nth = 0;
+        let (tmp, file) = loop {
+            let tmp = self.tmp().join(match nth {
+                0 => stamp.pid.to_string(),
+                _ => format!("{}.{nth}", stamp.pid),
+            });
+            // A new file always: another process of our pid (in another container, or long dead)
+            // may have left or be writing one of this name.
+            match OpenOptions::new().write(true).create_new(true).mode(owner.mode).open(&tmp) {
+                Ok(file) => break (tmp, file),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && nth < NAMES => {
+                    nth += 1;
+                }
+                Err(error) => return Err(Error::at("create", &tmp)(error)),
+            }
+        };
+        let incoming = Incoming {
+            spool: self,
+            stamp,
+            tmp,
+            file: io::BufWriter::with_capacity(64 * 1024, file),
+            committed: false,
+        };
+        incoming.give_to(owner)?;
+        Ok(incoming)
+    }
+}
+
+impl Incoming<'_> {
+    /// Root may write a spool that belongs to the mail user; the daemon must still be able to read.
+    fn give_to(&self, owner: super::Owner) -> Result<(), Error> {
+        let file = self.file.get_ref();
+        let mine = file.metadata().map_err(Error::at("read", &self.tmp))?;
+        let group = (owner.mode & 0o060 != 0 && mine.gid() != owner.gid).then_some(owner.gid);
+        if mine.uid() == 0 && owner.uid != 0 {
+            fchown(file, Some(owner.uid), Some(owner.gid))
+                .map_err(Error::at("give away", &self.tmp))?;
+        } else if let Some(gid) = group {
+            // Where the group cannot be set the owner still reads it; a setgid folder does it anyway.
+            let _ = fchown(file, None, Some(gid));
+        }
+        Ok(())
+    }
+
+    /// Makes it mail and wakes the daemon. After `Ok` the message survives a power cut.
+    pub(crate) fn commit(mut self) -> Result<QueueId, Error> {
+        self.file.flush().map_err(Error::at("write", &self.tmp))?;
+        self.file.get_ref().sync_all().map_err(Error::at("sync", &self.tmp))?;
+        let queue = self.spool.queue();
+        let id = self.link(&queue)?;
+        // The name must reach the disk before the caller is told "queued". If it does not, the
+        // message must not be sent either: the caller will try again.
+        if let Err(error) = sync_dir(&queue) {
+            let _ = fs::remove_file(queue.join(id.as_str()));
+            return Err(error);
+        }
+        self.committed = true;
+        // A tmp name that stays behind is a second link to queued mail; start-up clears it.
+        let _ = fs::remove_file(&self.tmp);
+        trigger::pull(self.spool);
+        Ok(id)
+    }
+
+    fn link(&self, queue: &std::path::Path) -> Result<QueueId, Error> {
+        let mut nth = 0;
+        loop {
+            let id = QueueId::new(self.stamp.seconds, self.stamp.pid, nth);
+            let queued = queue.join(id.as_str());
+            // link(2), not rename(2): it fails rather than replace another message.
+            match fs::hard_link(&self.tmp, &queued) {
+                Ok(()) => return Ok(id),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && nth < NAMES => {
+                    nth += 1;
+                }
+                Err(error) => return Err(Error::at("create", &queued)(error)),
+            }
+        }
+    }
+
+    /// Turns an error of writing to `self` into ours, with the path.
+    pub(crate) fn write_error(&self, source: io::Error) -> Error {
+        Error::Io { verb: "write", path: self.tmp.clone(), source }
+    }
+}
+
+impl Write for Incoming<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for Incoming<'_> {
+    fn drop(&mut self) {
+        if !self.committed {
+            let _ = fs::remove_file(&self.tmp);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spool() -> (tempfile::TempDir, Spool) {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(&dir.path().join("spool")).unwrap();
+        (dir, spool)
+    }
+
+    fn names(path: PathBuf) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(path)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    const STAMP: Stamp = Stamp { seconds: 1_763_812_000, pid: 812 };
+
+    #[test]
+    fn what_is_not_committed_disappears() {
+        let (_dir, spool) = spool();
+        let mut incoming = spool.incoming(STAMP).unwrap();
+        incoming.write_all(b"half a mess").unwrap();
+        drop(incoming);
+        assert!(names(spool.tmp()).is_empty());
+        assert!(names(spool.queue()).is_empty());
+    }
+
+    #[test]
+    fn two_messages_of_one_process_in_one_second_both_stay() {
+        let (_dir, spool) = spool();
+        for text in ["one", "two"] {
+            let mut incoming = spool.incoming(STAMP).unwrap();
+            incoming.write_all(text.as_bytes()).unwrap();
+            incoming.commit().unwrap();
+        }
+        assert_eq!(names(spool.queue()), ["1763812000.812", "1763812000.812.1"]);
+        assert!(names(spool.tmp()).is_empty());
+        assert_eq!(fs::read(spool.queue().join("1763812000.812")).unwrap(), b"one");
+    }
+
+    #[test]
+    fn a_file_that_a_dead_process_of_our_pid_left_is_not_overwritten() {
+        let (_dir, spool) = spool();
+        fs::write(spool.tmp().join("812"), "theirs").unwrap();
+        let mut incoming = spool.incoming(STAMP).unwrap();
+        incoming.write_all(b"ours").unwrap();
+        incoming.commit().unwrap();
+        assert_eq!(fs::read(spool.tmp().join("812")).unwrap(), b"theirs");
+    }
+
+    #[test]
+    fn a_spool_that_cannot_be_made_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("no/such");
+        let line = Spool::open(&path).unwrap_err().to_string();
+        assert!(line.contains("no/such: No such file"), "{line}");
+    }
+}

@@ -1,0 +1,122 @@
+//! The door to the spool: `tmp/` (being written), `queue/` (mail), `failed/`, `trigger`, and ours
+//! beside them, `status/` (journals) and `lock`.
+//!
+//! The format and the order of writes are the original's, so a queue carries over in both
+//! directions; `docs/spool.md` has every state and every crash as a row.
+#![allow(clippy::disallowed_methods, reason = "the spool door")]
+
+mod id;
+mod incoming;
+mod trigger;
+
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::{fmt, io};
+
+pub(crate) use id::QueueId;
+pub(crate) use incoming::{Incoming, Stamp};
+
+/// An existing spool. Cheap to make; nothing is held open.
+#[derive(Clone, Debug)]
+pub(crate) struct Spool {
+    root: PathBuf,
+}
+
+/// What went wrong in the spool, in one line.
+#[derive(Debug)]
+pub(crate) enum Error {
+    Io {
+        verb: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    /// The folder or a part of it is missing, and we may not make it.
+    Missing {
+        path: PathBuf,
+        source: io::Error,
+    },
+}
+
+impl Error {
+    fn at(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { verb, path: path.to_owned(), source }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io { verb, path, source } => {
+                write!(f, "cannot {verb} {}: {source}", path.display())
+            }
+            Self::Missing { path, source } => {
+                write!(f, "cannot use spool {}: {source}", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl Spool {
+    /// Opens the spool at `root` and makes what is missing of it, where we may.
+    ///
+    /// Folders are made 0700. The root itself is made too, but not what is above it.
+    pub(crate) fn open(root: &Path) -> Result<Self, Error> {
+        let spool = Self { root: root.to_owned() };
+        for dir in [root.to_owned(), spool.queue(), spool.tmp(), spool.failed(), spool.status()] {
+            match DirBuilder::new().mode(if dir == root { 0o755 } else { 0o700 }).create(&dir) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(_) if dir.is_dir() => {}
+                Err(source) => return Err(Error::Missing { path: dir, source }),
+            }
+        }
+        Ok(spool)
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn queue(&self) -> PathBuf {
+        self.root.join("queue")
+    }
+
+    pub(crate) fn failed(&self) -> PathBuf {
+        self.root.join("failed")
+    }
+
+    fn tmp(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+
+    fn status(&self) -> PathBuf {
+        self.root.join("status")
+    }
+
+    /// Who owns `queue/`, and which of its group's rights a new message should have too.
+    fn queue_owner(&self) -> Result<Owner, Error> {
+        let path = self.queue();
+        let meta = fs::metadata(&path).map_err(Error::at("read", &path))?;
+        let group_rights = meta.permissions().mode() & 0o060;
+        Ok(Owner { uid: meta.uid(), gid: meta.gid(), mode: 0o600 | group_rights })
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Owner {
+    uid: u32,
+    gid: u32,
+    mode: u32,
+}
+
+/// Makes names in the folder durable. Only EIO counts: some file systems cannot sync a folder.
+fn sync_dir(path: &Path) -> Result<(), Error> {
+    const EIO: i32 = 5;
+    match File::open(path).and_then(|dir| dir.sync_all()) {
+        Err(error) if error.raw_os_error() == Some(EIO) => Err(Error::at("sync", path)(error)),
+        _ => Ok(()),
+    }
+}

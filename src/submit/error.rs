@@ -1,0 +1,82 @@
+//! Why a message could not be queued.
+
+use std::path::PathBuf;
+use std::{fmt, io};
+
+use crate::mail::{AddressError, NoRecipients, Printable};
+use crate::{config, spool};
+
+/// Each is one line that names the file or the address; nothing was queued.
+#[derive(Debug)]
+pub(crate) enum Error {
+    Config(config::Error),
+    Spool(spool::Error),
+    /// The spool is there, but we may not write it, and there is no other way in.
+    Closed {
+        path: PathBuf,
+    },
+    /// What the caller gave us could not be read to its end.
+    Input(io::Error),
+    Sender(AddressError),
+    Recipient(AddressError),
+    NoRecipients,
+    /// The envelope is not in the grammar of nullmailer-queue.
+    Grammar(&'static str),
+    /// The queue program said no; its own words, and its exit code if it had one.
+    Program {
+        program: PathBuf,
+        said: String,
+        code: Option<i32>,
+    },
+    ProgramIo {
+        program: PathBuf,
+        source: io::Error,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Spool(error) => error.fmt(f),
+            Self::Closed { path } => write!(
+                f,
+                "cannot write {}: permission denied, and there is no set-uid nullmailer-queue",
+                path.display()
+            ),
+            Self::Input(error) => write!(f, "cannot read the message: {error}"),
+            Self::Sender(error) => write!(f, "cannot use sender {error}"),
+            Self::Recipient(error) => write!(f, "cannot use recipient {error}"),
+            Self::NoRecipients => f.write_str("no recipients"),
+            Self::Grammar(flaw) => write!(f, "cannot read the envelope: {flaw}"),
+            Self::Program { program, said, code } => match (said.as_str(), code) {
+                ("", Some(code)) => write!(f, "{} failed with exit code {code}", program.display()),
+                ("", None) => write!(f, "{} was killed", program.display()),
+                (said, _) => write!(f, "{}: {}", program.display(), Printable(said)),
+            },
+            Self::ProgramIo { program, source } => {
+                write!(f, "cannot run {}: {source}", program.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<config::Error> for Error {
+    fn from(error: config::Error) -> Self {
+        Self::Config(error)
+    }
+}
+
+impl From<spool::Error> for Error {
+    fn from(error: spool::Error) -> Self {
+        Self::Spool(error)
+    }
+}
+
+impl From<NoRecipients> for Error {
+    fn from(NoRecipients: NoRecipients) -> Self {
+        Self::NoRecipients
+    }
+}

@@ -1,0 +1,120 @@
+//! The envelope as nullmailer-queue reads it and as a queue file begins:
+//!
+//! ```text
+//! SENDER LF            empty = null reverse-path
+//! RECIPIENT LF         one or more
+//! LF
+//! ```
+//!
+//! On the way in, not in the file, parameters may follow the sender behind a blank, in the words
+//! of RFC 3461: `NOTIFY=NEVER RET=HDRS ENVID=xtext`.
+
+use std::io::{self, BufRead, Read};
+
+use super::Error;
+use crate::mail::{Address, DeliveryRequest, Envelope, Recipients, ReversePath};
+
+/// The longest line of an envelope; an [`Address`] and its parameters fit with room to spare.
+const MAX_LINE: u64 = 4096;
+
+/// An envelope as it came in: what nobody has admitted yet.
+pub(crate) type Claimed = (ReversePath, Recipients, DeliveryRequest);
+
+/// Reads an envelope up to and with the blank line; what follows is the message.
+///
+/// nullmailer: the end of the input stands for the blank line; the message is then empty.
+pub(crate) fn read_envelope(input: &mut impl BufRead) -> Result<Claimed, Error> {
+    let first = read_line(input)?.ok_or(Error::Grammar("no sender line"))?;
+    let (sender, request) = match first.iter().position(|b| *b == b' ') {
+        Some(at) if !first[..at].contains(&b'"') => {
+            (&first[..at], DeliveryRequest::parse(&first[at + 1..]).map_err(Error::Grammar)?)
+        }
+        _ => (&first[..], DeliveryRequest::default()),
+    };
+    let sender = ReversePath::parse(sender).map_err(Error::Sender)?;
+    let mut recipients = Vec::new();
+    while let Some(line) = read_line(input)?.filter(|line| !line.is_empty()) {
+        recipients.push(Address::parse(&line).map_err(Error::Recipient)?);
+    }
+    Ok((sender, Recipients::new(recipients)?, request))
+}
+
+/// The envelope as the original writes it, for the queue file.
+pub(super) fn write_envelope(envelope: &Envelope) -> Vec<u8> {
+    write(&envelope.sender, &envelope.recipients, &DeliveryRequest::default())
+}
+
+/// The envelope for a queue program. One that asks for nothing is as the original's wants it.
+pub(super) fn write(
+    sender: &ReversePath,
+    recipients: &Recipients,
+    request: &DeliveryRequest,
+) -> Vec<u8> {
+    let mut lines = format!("{sender}{request}\n");
+    for recipient in recipients.iter() {
+        lines.push_str(recipient.as_str());
+        lines.push('\n');
+    }
+    lines.push('\n');
+    lines.into_bytes()
+}
+
+/// One line without its LF; `None` at the end of the input.
+fn read_line(input: &mut impl BufRead) -> Result<Option<Vec<u8>>, Error> {
+    let mut line = Vec::new();
+    let length = input.take(MAX_LINE).read_until(b'\n', &mut line).map_err(Error::Input)?;
+    match line.last() {
+        None => Ok(None),
+        Some(b'\n') => {
+            line.pop();
+            Ok(Some(line))
+        }
+        Some(_) if length as u64 == MAX_LINE => Err(Error::Grammar("a line is too long")),
+        Some(_) => Ok(Some(line)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<(String, Vec<String>), Error> {
+        let (sender, recipients, _) = read_envelope(&mut text.as_bytes())?;
+        Ok((sender.to_string(), recipients.iter().map(ToString::to_string).collect()))
+    }
+
+    #[test]
+    fn an_envelope_is_a_sender_recipients_and_a_blank_line() {
+        let mut input = &b"a@b.c\nd@e.f\ng@h\n\nSubject: x\n"[..];
+        let (sender, recipients, _) = read_envelope(&mut input).unwrap();
+        assert_eq!(sender.as_str(), "a@b.c");
+        assert_eq!(recipients.as_slice().len(), 2);
+        assert_eq!(input, b"Subject: x\n");
+    }
+
+    #[test]
+    fn the_null_reverse_path_is_an_empty_line() {
+        assert_eq!(read("\nd@e.f\n").unwrap(), (String::new(), vec!["d@e.f".to_owned()]));
+    }
+
+    #[test]
+    fn what_is_no_envelope_is_refused_with_the_reason() {
+        for (text, reason) in [
+            ("", "no sender line"),
+            ("a@b\n\n", "no recipients"),
+            ("@b.c\nd@e.f\n\n", "nothing before its @"),
+            ("a@b.c\n@e.f\n\n", "nothing before its @"),
+            ("a@b.c\nd@e.f\r\n\n", "control character"),
+            ("a@b.c\nd\n\n", "no domain"),
+        ] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains(reason), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_line_without_end_is_not_read_to_its_end() {
+        let mut endless = io::BufReader::new(io::repeat(b'a'));
+        assert!(matches!(read_envelope(&mut endless), Err(Error::Grammar(_))));
+    }
+}

@@ -1,0 +1,116 @@
+//! How a prepared message reaches the spool: straight where we may write it, else through a
+//! set-uid nullmailer-queue.
+//!
+//! Every way speaks one grammar, the one that nullmailer-queue reads, and ends in [`accept`], which
+//! believes nothing of what it is told. Called by the roles that take mail in.
+
+mod admission;
+mod error;
+mod grammar;
+mod program;
+
+use std::io::{Read, Write};
+use std::path::PathBuf;
+
+pub(crate) use admission::Policy;
+pub(crate) use error::Error;
+pub(crate) use grammar::read_envelope;
+
+use crate::config::{Control, Directories, Hostnames};
+use crate::mail::{DeliveryRequest, Recipients, ReversePath, received_date};
+use crate::spool::{QueueId, Spool, Stamp};
+use crate::sys;
+
+/// A message that is ready to be queued; not yet admitted.
+pub(crate) struct Submission<'a> {
+    pub(crate) sender: ReversePath,
+    pub(crate) recipients: Recipients,
+    pub(crate) request: DeliveryRequest,
+    /// The finished header with the blank line behind it; may be empty, with all in `body`.
+    pub(crate) head: &'a [u8],
+    /// The rest, read to its end and never held.
+    pub(crate) body: &'a mut dyn Read,
+}
+
+/// Who submits and where to: what a role knows of its process.
+#[derive(Clone, Debug)]
+pub(crate) struct Submitter {
+    pub(crate) directories: Directories,
+    /// The kernel's host name, for the case that no file names us.
+    pub(crate) kernel_name: Option<String>,
+    pub(crate) stamp: Stamp,
+    /// The real uid of the caller, for the Received line.
+    pub(crate) uid: u32,
+    /// `$NULLMAILER_QUEUE`: a program to use instead of every other way.
+    pub(crate) queue_program: Option<PathBuf>,
+}
+
+impl Submitter {
+    /// Queues the message by the first way that is open.
+    ///
+    /// `Some(id)` where we wrote it ourselves; a queue program does not tell the id.
+    pub(crate) fn submit(&self, submission: Submission<'_>) -> Result<Option<QueueId>, Error> {
+        if let Some(program) = &self.queue_program {
+            return program::submit(program, submission).map(|()| None);
+        }
+        match self.open_spool() {
+            Ok(spool) => self.accept(&spool, submission).map(Some),
+            Err(closed) => {
+                let program = self.directories.sbin.join("nullmailer-queue");
+                // Our own link to this very binary would come back here with the same rights.
+                if program::is_set_uid(&program) {
+                    program::submit(&program, submission).map(|()| None)
+                } else {
+                    Err(closed)
+                }
+            }
+        }
+    }
+
+    /// The spool, if we may write it.
+    pub(crate) fn open_spool(&self) -> Result<Spool, Error> {
+        let spool = Spool::open(&self.directories.spool)?;
+        if sys::may_write(&spool.queue()) {
+            Ok(spool)
+        } else {
+            Err(Error::Closed { path: spool.queue() })
+        }
+    }
+
+    /// Admits the message and writes it: the near side of every way in.
+    pub(crate) fn accept(
+        &self,
+        spool: &Spool,
+        submission: Submission<'_>,
+    ) -> Result<QueueId, Error> {
+        let control = Control::new(&self.directories.config);
+        let policy = Policy::read(&control, || {
+            Ok(Hostnames::read(&control, self.kernel_name.as_deref())?.me)
+        })?;
+        let envelope =
+            policy.admit(submission.sender, submission.recipients, submission.request)?;
+        let mut incoming = spool.incoming(self.stamp)?;
+        let mut head = grammar::write_envelope(&envelope);
+        head.extend_from_slice(self.received().as_bytes());
+        head.extend_from_slice(submission.head);
+        let mut buffer = vec![0; 64 * 1024];
+        let mut chunk = head.as_slice();
+        loop {
+            incoming.write_all(chunk).map_err(|error| incoming.write_error(error))?;
+            chunk = match submission.body.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(length) => &buffer[..length],
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => &[],
+                Err(error) => return Err(Error::Input(error)),
+            };
+        }
+        Ok(incoming.commit()?)
+    }
+
+    /// The trace line of this hop, exactly the original's.
+    fn received(&self) -> String {
+        let date = received_date(self.stamp.seconds.try_into().unwrap_or(i64::MAX));
+        let (pid, uid) = (self.stamp.pid, self.uid);
+        format!("Received: (nullmailer pid {pid} invoked by uid {uid});\n\t{date}\n")
+    }
+}

@@ -1,0 +1,15 @@
+//! The floor beneath the doors: what the kernel says and does. The only importer of nix.
+//!
+//! Used by roles and by the other doors; uses nothing of ours.
+#![allow(clippy::disallowed_methods, reason = "the kernel's door")]
+
+mod access;
+mod fifo;
+mod identity;
+
+pub(crate) use access::may_write;
+pub(crate) use fifo::make_fifo;
+pub(crate) use identity::{Identity, host_name, identity, user_name};
+
+/// open(2): do not wait for the other end of a FIFO.
+pub(crate) const O_NONBLOCK: i32 = nix::libc::O_NONBLOCK;

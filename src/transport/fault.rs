@@ -1,0 +1,94 @@
+//! A failure of session scope: what broke, in which phase, against which address.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use crate::mail::{EnhancedCode, Printable, Reason, Reply};
+
+/// Why a session could not be opened, or ended. It delays mail and never bounces it.
+#[derive(Clone, Debug)]
+pub(crate) struct Fault {
+    pub(crate) phase: Phase,
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) cause: Cause,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Cause {
+    /// The server's own words.
+    Said(Reply),
+    /// What we saw, in one sentence that says what an administrator can do where something can be.
+    Broke(String),
+    /// Nothing came within the limit.
+    TimedOut,
+}
+
+/// How far the session had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Reading certificates, CRLs and secrets of the remote's options.
+    Setup,
+    Resolve,
+    Connect,
+    Greeting,
+    Hello,
+    StartTls,
+    Handshake,
+    Login,
+    /// MAIL, RCPT or DATA.
+    Envelope,
+    /// The message itself and the reply to it.
+    Data,
+}
+
+impl Fault {
+    /// The verdict for every recipient that had none when the session ended.
+    pub(crate) fn reason(&self) -> Reason {
+        match &self.cause {
+            Cause::Said(reply) => Reason::Remote(reply.clone()),
+            Cause::Broke(_) | Cause::TimedOut => Reason::local(self.status(), self),
+        }
+    }
+
+    /// RFC 3463: 4.4.1 no answer, 4.4.2 bad connection, 4.4.3 directory, 4.7.x security.
+    fn status(&self) -> EnhancedCode {
+        match self.phase {
+            Phase::Setup => EnhancedCode::new(4, 3, 5),
+            Phase::Resolve => EnhancedCode::new(4, 4, 3),
+            Phase::Connect => EnhancedCode::new(4, 4, 1),
+            Phase::StartTls | Phase::Handshake => EnhancedCode::new(4, 7, 5),
+            Phase::Login => EnhancedCode::new(4, 7, 8),
+            Phase::Greeting | Phase::Hello | Phase::Envelope | Phase::Data => {
+                EnhancedCode::new(4, 4, 2)
+            }
+        }
+    }
+}
+
+/// `ADDRESS: PHASE: CAUSE`; the server's words follow `server said`.
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(peer) = self.peer {
+            write!(f, "{peer}: ")?;
+        }
+        let phase = match self.phase {
+            Phase::Setup => "set-up",
+            Phase::Resolve => "name look-up",
+            Phase::Connect => "connect",
+            Phase::Greeting => "greeting",
+            Phase::Hello => "EHLO",
+            Phase::StartTls => "STARTTLS",
+            Phase::Handshake => "TLS handshake",
+            Phase::Login => "login",
+            Phase::Envelope => "envelope",
+            Phase::Data => "data",
+        };
+        match &self.cause {
+            Cause::Said(reply) => write!(f, "{phase}: server said {reply}"),
+            Cause::Broke(text) => write!(f, "{phase}: {}", Printable(text)),
+            Cause::TimedOut => write!(f, "{phase}: timed out"),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}

@@ -1,0 +1,38 @@
+//! The door to the network: how a message gets to a remote and what the remote said.
+//!
+//! Used by `delivery` (sessions kept and reused) and by the stand-alone protocol programs (one
+//! message each). It knows nothing of the queue: it is handed an open file and gives verdicts.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the transport door")]
+
+mod fault;
+
+use std::fs::File;
+
+pub(crate) use fault::{Cause, Fault, Phase};
+
+use crate::mail::{Address, DeliveryRequest, Outcome, ReversePath};
+
+/// A message to be transmitted, for some or all of its recipients.
+#[derive(Debug)]
+pub(crate) struct Mail<'a> {
+    pub(crate) sender: &'a ReversePath,
+    /// Those still waiting; never empty.
+    pub(crate) recipients: &'a [Address],
+    pub(crate) request: &'a DeliveryRequest,
+    /// The queue file. Reads use positions of their own: its cursor means nothing.
+    pub(crate) file: &'a File,
+    /// Where in `file` the message begins, behind the envelope.
+    pub(crate) offset: u64,
+    /// Bytes from `offset` to the end of the file, as stored.
+    pub(crate) size: u64,
+}
+
+/// What came of one transaction.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Delivery {
+    /// A verdict for each recipient, in the order of [`Mail::recipients`].
+    pub(crate) outcomes: Vec<Outcome>,
+    /// Set when the session broke on the way; the session is then of no further use.
+    pub(crate) fault: Option<Fault>,
+}

@@ -1,0 +1,4 @@
+//! Behaviour, through the real binary: real processes, real files, real sockets, real TLS.
+
+mod house;
+mod queue;
