@@ -5,13 +5,13 @@ use std::fmt;
 /// An enhanced status code, such as 5.1.1 (RFC 3463).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EnhancedCode {
-    pub(crate) class: u8,
+    pub(crate) class: u16,
     pub(crate) subject: u16,
     pub(crate) detail: u16,
 }
 
 impl EnhancedCode {
-    pub(crate) const fn new(class: u8, subject: u16, detail: u16) -> Self {
+    pub(crate) const fn new(class: u16, subject: u16, detail: u16) -> Self {
         Self { class, subject, detail }
     }
 
@@ -26,7 +26,7 @@ impl EnhancedCode {
         };
         let (class, subject, detail) = (number(1)?, number(3)?, number(3)?);
         match (class, parts.next()) {
-            (2 | 4 | 5, None) => Some(Self { class: class as u8, subject, detail }),
+            (2 | 4 | 5, None) => Some(Self { class, subject, detail }),
             _ => None,
         }
     }
@@ -62,7 +62,7 @@ impl Reply {
     /// The enhanced status code of the first line, if its class is that of the reply (RFC 2034 §4).
     pub(crate) fn enhanced(&self) -> Option<EnhancedCode> {
         let code = EnhancedCode::parse(self.lines.first()?)?;
-        (u16::from(code.class) == self.code / 100).then_some(code)
+        (code.class == self.code / 100).then_some(code)
     }
 
     /// The status for a report: the enhanced code, else X.0.0 of the reply's class.

@@ -1,4 +1,5 @@
 //! Behaviour, through the real binary: real processes, real files, real sockets, real TLS.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests are the outside")]
 
 mod house;
 mod queue;
