@@ -12,6 +12,7 @@ mod remote;
 mod reply;
 mod request;
 mod secret;
+mod stamp;
 
 pub(crate) use address::{Address, AddressError};
 pub(crate) use date::{received_date, rfc5322_date};
@@ -25,3 +26,4 @@ pub(crate) use remote::{
 pub(crate) use reply::{EnhancedCode, Reply};
 pub(crate) use request::{DeliveryRequest, EnvelopeId, Notify, Ret, Xtext};
 pub(crate) use secret::Secret;
+pub(crate) use stamp::Moment;

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use jiff::tz::TimeZone;
 
 use crate::config::Directories;
+use crate::mail::Moment;
 use crate::role::Privilege;
 use crate::spool::Stamp;
 use crate::submit::Submitter;
@@ -30,6 +31,12 @@ pub(crate) fn now() -> u64 {
 
 pub(crate) fn stamp() -> Stamp {
     Stamp { seconds: now(), pid: std::process::id() }
+}
+
+/// What the Message-Id of a message that is made now is made of.
+pub(crate) fn moment() -> Moment {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Moment { seconds: since.as_secs(), micros: since.subsec_micros(), pid: std::process::id() }
 }
 
 /// The local time zone, UTC where the system knows none.
