@@ -10,6 +10,7 @@ mod outcome;
 mod printable;
 mod remote;
 mod reply;
+pub(crate) mod report;
 mod request;
 mod secret;
 mod stamp;
