@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Error;
+use crate::mail::Address;
 
 /// The folder of control files.
 #[derive(Clone, Debug)]
@@ -62,13 +63,31 @@ impl Control {
         })
     }
 
-    /// A whole number, not negative.
-    pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, Error> {
+    /// A whole number.
+    pub(crate) fn integer(&self, name: &str) -> Result<Option<i64>, Error> {
         let Some(text) = self.text(name)? else { return Ok(None) };
         text.parse().map(Some).map_err(|_| {
             let flaw = format!("{text:?} is not a whole number");
             Error::invalid(format!("{}:1", self.place(name)), flaw)
         })
+    }
+
+    /// One address.
+    pub(crate) fn address(&self, name: &str) -> Result<Option<Address>, Error> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        self.parse_address(name, &text).map(Some)
+    }
+
+    /// Addresses with commas between them; none if the file is not set.
+    pub(crate) fn addresses(&self, name: &str) -> Result<Vec<Address>, Error> {
+        let text = self.text(name)?.unwrap_or_default();
+        let listed = text.split(',').map(|one| one.trim_matches(is_blank));
+        listed.filter(|_| !text.is_empty()).map(|one| self.parse_address(name, one)).collect()
+    }
+
+    fn parse_address(&self, name: &str, text: &str) -> Result<Address, Error> {
+        Address::parse(text.as_bytes())
+            .map_err(|error| Error::invalid(format!("{}:1", self.place(name)), error.to_string()))
     }
 
     /// Every line with its number (from 1), without blanks around it; empty lines and lines that

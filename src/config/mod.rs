@@ -4,6 +4,7 @@
 //! names the file, and the line where there is one.
 #![allow(clippy::disallowed_methods, reason = "the config door opens control files")]
 
+mod bounces;
 mod control;
 mod directories;
 mod hostnames;
@@ -11,6 +12,7 @@ mod hostnames;
 use std::path::PathBuf;
 use std::{fmt, io};
 
+pub(crate) use bounces::Bounces;
 pub(crate) use control::Control;
 pub(crate) use directories::Directories;
 pub(crate) use hostnames::Hostnames;

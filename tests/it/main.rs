@@ -1,5 +1,6 @@
 //! Behaviour, through the real binary: real processes, real files, real sockets, real TLS.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests are the outside")]
 
+mod dsn;
 mod house;
 mod queue;

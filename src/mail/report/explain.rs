@@ -24,7 +24,7 @@ pub(super) fn text(report: &Report<'_>) -> String {
     };
     let mut out = String::new();
     wrap(&mut out, "", &format!("This is the mail system (nullmailer) at {me}."));
-    wrap(&mut out, "", &format!("The message below, handed in{by} on {arrival}, {fate}"));
+    wrap(&mut out, "", &format!("The message below, sent{by} on {arrival}, {fate}"));
     out.push('\n');
     for failed in report.recipients {
         recipient(&mut out, failed);
