@@ -1,8 +1,54 @@
-//! mailq
+//! mailq(1): lists the queue, in exactly the original's lines.
+//!
+//! May be set-uid, and then looks at no environment. Like the original it takes no options and
+//! ignores what it is given.
 
+use std::io::{self, BufWriter, Write};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::process;
 use crate::exit::{Exit, Failure};
-use crate::role::Call;
+use crate::mail::Printable;
+use crate::role::{Call, Privilege};
+use crate::spool::{QueueId, Spool};
 
 pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
-    Err(Failure::new(Exit::Unavailable, format!("{} is not built yet", call.name)))
+    let spool = Spool::at(&process::directories(call.privilege).spool);
+    let zone = match call.privilege {
+        Privilege::None => process::time_zone(),
+        Privilege::SetUid => process::machine_time_zone(),
+    };
+    let ids = spool.list()?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    let written = ids.iter().try_for_each(|id| list(&mut out, &spool, id, &zone));
+    match written.and_then(|()| out.flush()) {
+        // A reader that has seen enough, as in `mailq | head`.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Ok),
+        Err(error) => Err(Failure::new(Exit::IoErr, format!("cannot write the list: {error}"))),
+        Ok(()) => Ok(Exit::Ok),
+    }
+}
+
+/// ```text
+/// YYYY-MM-DD HH:MM:SS SIZE bytes from <SENDER>
+///   to <RECIPIENT>
+/// ```
+fn list(out: &mut impl Write, spool: &Spool, id: &QueueId, zone: &TimeZone) -> io::Result<()> {
+    let Some(found) = spool.look(id) else { return Ok(()) };
+    let time = Timestamp::from_second(id.seconds()).unwrap_or_default().to_zoned(zone.clone());
+    write!(out, "{} ", time.strftime("%Y-%m-%d %H:%M:%S"))?;
+    match found.size {
+        Some(size) => write!(out, "{size} bytes")?,
+        None => write!(out, "????? bytes")?,
+    }
+    if let Some(sender) = &found.sender {
+        write!(out, " from <{}>", Printable(&String::from_utf8_lossy(sender)))?;
+    }
+    writeln!(out)?;
+    for recipient in found.recipients() {
+        writeln!(out, "  to <{}>", Printable(&String::from_utf8_lossy(&recipient)))?;
+    }
+    Ok(())
 }

@@ -44,6 +44,13 @@ pub(crate) fn time_zone() -> TimeZone {
     TimeZone::try_system().unwrap_or(TimeZone::UTC)
 }
 
+/// The machine's time zone, for a set-uid process: `$TZ` may name any file.
+pub(crate) fn machine_time_zone() -> TimeZone {
+    let rules = std::fs::read("/etc/localtime").ok();
+    let zone = rules.and_then(|rules| TimeZone::tzif("/etc/localtime", &rules).ok());
+    zone.unwrap_or(TimeZone::UTC)
+}
+
 /// Takes mail in as our caller. `$NULLMAILER_QUEUE` is followed unless we are set-uid; set but
 /// empty is as good as unset.
 pub(crate) fn submitter(privilege: Privilege) -> Submitter {

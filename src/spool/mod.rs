@@ -7,6 +7,7 @@
 
 mod id;
 mod incoming;
+mod listing;
 mod trigger;
 
 use std::fs::{self, DirBuilder, File};
@@ -74,6 +75,11 @@ impl Spool {
             }
         }
         Ok(spool)
+    }
+
+    /// The spool at `root` as it is, for reading: nothing is made.
+    pub(crate) fn at(root: &Path) -> Self {
+        Self { root: root.to_owned() }
     }
 
     pub(crate) fn root(&self) -> &Path {

@@ -13,3 +13,5 @@ pub(crate) use identity::{Identity, host_name, identity, user_name};
 
 /// open(2): do not wait for the other end of a FIFO.
 pub(crate) const O_NONBLOCK: i32 = nix::libc::O_NONBLOCK;
+/// open(2): fail on a symbolic link.
+pub(crate) const O_NOFOLLOW: i32 = nix::libc::O_NOFOLLOW;

@@ -3,4 +3,5 @@
 
 mod dsn;
 mod house;
+mod mailq;
 mod queue;

@@ -1,0 +1,64 @@
+//! A look at the queue for mailq: it takes what is there as it is, and changes nothing.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::OpenOptionsExt;
+
+use super::{Error, QueueId, Spool};
+use crate::sys::{O_NOFOLLOW, O_NONBLOCK};
+
+/// A name in `queue/`, whether or not it is a message.
+pub(crate) struct Listed {
+    /// Bytes of the whole file; `None` if the system does not tell.
+    pub(crate) size: Option<u64>,
+    /// The first line: the sender, as bytes. `None` if nothing can be read.
+    pub(crate) sender: Option<Vec<u8>>,
+    lines: Option<BufReader<File>>,
+}
+
+/// More than this of a line is no address.
+const LONGEST: u64 = 4096;
+
+impl Spool {
+    /// The messages in the queue, the oldest name first.
+    pub(crate) fn list(&self) -> Result<Vec<QueueId>, Error> {
+        let path = self.queue();
+        let mut ids = Vec::new();
+        for entry in fs::read_dir(&path).map_err(Error::at("read", &path))? {
+            let entry = entry.map_err(Error::at("read", &path))?;
+            ids.extend(QueueId::parse(&entry.file_name()));
+        }
+        ids.sort_by(|a, b| (a.seconds(), a).cmp(&(b.seconds(), b)));
+        Ok(ids)
+    }
+
+    /// What can be seen of one of them; `None` when it has gone meanwhile.
+    pub(crate) fn look(&self, id: &QueueId) -> Option<Listed> {
+        let path = self.queue().join(id.as_str());
+        let size = match fs::symlink_metadata(&path) {
+            Ok(meta) => Some(meta.len()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(_) => None,
+        };
+        // Not through a planted link, and without waiting for the other end of a FIFO.
+        let file = OpenOptions::new().read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(path);
+        let mut lines = file.ok().map(BufReader::new);
+        let sender = lines.as_mut().and_then(next_line);
+        Some(Listed { size, sender, lines })
+    }
+}
+
+impl Listed {
+    /// The recipients: the lines up to the first empty one.
+    pub(crate) fn recipients(self) -> impl Iterator<Item = Vec<u8>> {
+        let mut lines = self.lines;
+        std::iter::from_fn(move || next_line(lines.as_mut()?).filter(|line| !line.is_empty()))
+    }
+}
+
+fn next_line(lines: &mut BufReader<File>) -> Option<Vec<u8>> {
+    let mut line = Vec::new();
+    lines.take(LONGEST).read_until(b'\n', &mut line).ok().filter(|length| *length > 0)?;
+    line.pop_if(|last| *last == b'\n');
+    Some(line)
+}
