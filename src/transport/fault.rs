@@ -1,6 +1,7 @@
 //! A failure of session scope: what broke, in which phase, against which address.
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 
 use crate::mail::{EnhancedCode, Printable, Reason, Reply};
@@ -19,6 +20,8 @@ pub(crate) enum Cause {
     Said(Reply),
     /// What we saw, in one sentence that says what an administrator can do where something can be.
     Broke(String),
+    /// What the system said of a look-up, a bind or a connect.
+    System(io::ErrorKind, String),
     /// Nothing came within the limit.
     TimedOut,
 }
@@ -29,6 +32,8 @@ pub(crate) enum Phase {
     /// Reading certificates, CRLs and secrets of the remote's options.
     Setup,
     Resolve,
+    /// Taking the address that `source` names.
+    Bind,
     Connect,
     Greeting,
     Hello,
@@ -46,14 +51,16 @@ impl Fault {
     pub(crate) fn reason(&self) -> Reason {
         match &self.cause {
             Cause::Said(reply) => Reason::Remote(reply.clone()),
-            Cause::Broke(_) | Cause::TimedOut => Reason::local(self.status(), self),
+            Cause::Broke(_) | Cause::System(..) | Cause::TimedOut => {
+                Reason::local(self.status(), self)
+            }
         }
     }
 
     /// RFC 3463: 4.4.1 no answer, 4.4.2 bad connection, 4.4.3 directory, 4.7.x security.
     fn status(&self) -> EnhancedCode {
         match self.phase {
-            Phase::Setup => EnhancedCode::new(4, 3, 5),
+            Phase::Setup | Phase::Bind => EnhancedCode::new(4, 3, 5),
             Phase::Resolve => EnhancedCode::new(4, 4, 3),
             Phase::Connect => EnhancedCode::new(4, 4, 1),
             Phase::StartTls | Phase::Handshake => EnhancedCode::new(4, 7, 5),
@@ -74,6 +81,7 @@ impl fmt::Display for Fault {
         let phase = match self.phase {
             Phase::Setup => "set-up",
             Phase::Resolve => "name look-up",
+            Phase::Bind => "source address",
             Phase::Connect => "connect",
             Phase::Greeting => "greeting",
             Phase::Hello => "EHLO",
@@ -85,7 +93,9 @@ impl fmt::Display for Fault {
         };
         match &self.cause {
             Cause::Said(reply) => write!(f, "{phase}: server said {reply}"),
-            Cause::Broke(text) => write!(f, "{phase}: {}", Printable(text)),
+            Cause::Broke(text) | Cause::System(_, text) => {
+                write!(f, "{phase}: {}", Printable(text))
+            }
             Cause::TimedOut => write!(f, "{phase}: timed out"),
         }
     }

@@ -4,10 +4,15 @@
 //! message each). It knows nothing of the queue: it is handed an open file and gives verdicts.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the transport door")]
 
+mod connect;
+mod dialer;
 mod fault;
+mod smtp;
+mod tls;
 
 use std::fs::File;
 
+pub(crate) use dialer::{Dialer, Peer, Session};
 pub(crate) use fault::{Cause, Fault, Phase};
 
 use crate::mail::{Address, DeliveryRequest, Outcome, ReversePath};

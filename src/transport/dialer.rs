@@ -1,0 +1,168 @@
+//! Opens sessions to remotes, whatever their protocol, and lets one message after another through.
+//!
+//! The engine and the protocol programs see one [`Session`] type. Futures may be dropped at any
+//! point: the connection closes without another word, so a message that was under way is not
+//! accepted by half.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+use super::connect::Addresses;
+use super::smtp::{self, Io};
+use super::tls::{self, TlsClient};
+use super::{Cause, Delivery, Fault, Mail, Phase};
+use crate::mail::{Helo, Protocol, Remote, Security};
+
+/// How long certificates and CRLs are used before their files are read again.
+const FRESH: Duration = Duration::from_secs(10 * 60);
+
+/// What is kept between sessions: our name, and per remote the TLS configuration with the tickets
+/// for resuming.
+#[derive(Debug)]
+pub(crate) struct Dialer {
+    helo: Helo,
+    tls: Mutex<Vec<Kept>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    remote: Remote,
+    client: Arc<TlsClient>,
+    made: Instant,
+}
+
+/// A session that is connected, greeted, secured and logged in.
+#[derive(Debug)]
+pub(crate) struct Session(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Smtp(Box<smtp::Session>),
+}
+
+/// Whom a session is with, for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Peer {
+    pub(crate) address: Option<SocketAddr>,
+    /// Protocol and cipher suite: `TLSv1.3 TLS_AES_256_GCM_SHA384`.
+    pub(crate) tls: Option<String>,
+}
+
+impl Dialer {
+    pub(crate) fn new(helo: Helo) -> Self {
+        Self { helo, tls: Mutex::default() }
+    }
+
+    /// Connects, greets, secures and logs in; addresses whose server does not even greet are passed over.
+    pub(crate) async fn open(&self, remote: &Remote) -> Result<Session, Fault> {
+        match &remote.protocol {
+            Protocol::Smtp => {
+                let session = self.open_smtp(remote).await?;
+                Ok(Session(Kind::Smtp(Box::new(session))))
+            }
+            Protocol::Qmqp | Protocol::External(_) => {
+                let name = remote.protocol.name();
+                Err(setup(format!("the protocol {name} is not built yet")))
+            }
+        }
+    }
+
+    async fn open_smtp(&self, remote: &Remote) -> Result<smtp::Session, Fault> {
+        let port = remote.effective_port().expect("SMTP has a port of its own");
+        // Before anything is sent: what cannot be read here would only fail later.
+        let tls = match remote.security {
+            Security::Plain => None,
+            Security::StartTls | Security::Implicit => Some(self.tls_client(remote)?),
+        };
+        let mut addresses = Addresses::resolve(remote, port).await?;
+        loop {
+            let tcp = addresses.connect().await?;
+            match self.greet(tcp, remote, tls.as_deref()).await {
+                // RFC 5321 §5.1: the next address may do better.
+                Err(fault) if fault.phase == Phase::Greeting && !addresses.is_empty() => {}
+                opened => return opened,
+            }
+        }
+    }
+
+    async fn greet(
+        &self,
+        tcp: TcpStream,
+        remote: &Remote,
+        tls: Option<&TlsClient>,
+    ) -> Result<smtp::Session, Fault> {
+        let io = match (tls, remote.security) {
+            (Some(tls), Security::Implicit) => Io::Tls(handshake(tcp, remote, tls).await?),
+            _ => Io::Plain(tcp),
+        };
+        let session = smtp::Session::open(io, remote, &self.helo, tls).await?;
+        if remote.login.is_some() {
+            return Err(setup("login is not built yet".to_owned()));
+        }
+        Ok(session)
+    }
+
+    fn tls_client(&self, remote: &Remote) -> Result<Arc<TlsClient>, Fault> {
+        let mut kept = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|kept| kept.made.elapsed() < FRESH);
+        if let Some(known) = kept.iter().find(|kept| kept.remote == *remote) {
+            return Ok(known.client.clone());
+        }
+        let client = Arc::new(tls::client(remote).map_err(setup)?);
+        kept.push(Kept { remote: remote.clone(), client: client.clone(), made: Instant::now() });
+        Ok(client)
+    }
+}
+
+/// TLS from the first byte.
+async fn handshake(
+    tcp: TcpStream,
+    remote: &Remote,
+    tls: &TlsClient,
+) -> Result<Box<tokio_rustls::client::TlsStream<TcpStream>>, Fault> {
+    let peer = tcp.peer_addr().ok();
+    let fault = |cause| Fault { phase: Phase::Handshake, peer, cause };
+    let limit = smtp::within(remote, smtp::limit::HANDSHAKE);
+    match timeout(limit, tls.handshake(tcp)).await {
+        Ok(Ok(secured)) => Ok(Box::new(secured)),
+        Ok(Err(sentence)) => Err(fault(Cause::Broke(sentence))),
+        Err(_) => Err(fault(Cause::TimedOut)),
+    }
+}
+
+fn setup(sentence: String) -> Fault {
+    Fault { phase: Phase::Setup, peer: None, cause: Cause::Broke(sentence) }
+}
+
+impl Session {
+    /// Sends one message: a verdict for each recipient, and the fault if the session broke.
+    pub(crate) async fn deliver(&mut self, mail: &Mail<'_>) -> Delivery {
+        match &mut self.0 {
+            Kind::Smtp(session) => smtp::deliver(session, mail).await,
+        }
+    }
+
+    /// False after a fault or a 421, and where a protocol takes one message a session.
+    pub(crate) fn is_reusable(&self) -> bool {
+        match &self.0 {
+            Kind::Smtp(session) => session.is_reusable(),
+        }
+    }
+
+    pub(crate) fn peer(&self) -> &Peer {
+        match &self.0 {
+            Kind::Smtp(session) => session.peer(),
+        }
+    }
+
+    /// Takes leave where that is safe; waits for the answer a short time only.
+    pub(crate) async fn close(self) {
+        match self.0 {
+            Kind::Smtp(session) => session.close().await,
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! A stored message as it goes over the wire: read in blocks, every line end CRLF, dots stuffed.
+//!
+//! Whatever the file holds, what leaves has no CR and no LF but in CRLF, and no line that is a lone
+//! dot, so no receiver can take part of a message for a command (SMTP smuggling).
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use crate::transport::Mail;
+
+/// What is read at once.
+const BLOCK: usize = 64 * 1024;
+
+/// Whether a line that begins with a dot gets one more (RFC 5321 §4.5.2): DATA needs it, BDAT
+/// must not have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dots {
+    Stuffed,
+    AsTheyAre,
+}
+
+/// Reads a message from its file.
+pub(super) struct Body<'a> {
+    file: &'a File,
+    at: u64,
+    end: u64,
+    block: Vec<u8>,
+    lines: Lines,
+}
+
+impl<'a> Body<'a> {
+    pub(super) fn new(mail: &Mail<'a>, dots: Dots) -> Self {
+        let end = mail.offset + mail.size;
+        Self { file: mail.file, at: mail.offset, end, block: Vec::new(), lines: Lines::new(dots) }
+    }
+
+    /// Appends the next block to `wire`; false when that was the last.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is shorter than it was. The message must then not be ended.
+    pub(super) fn next(&mut self, wire: &mut Vec<u8>) -> io::Result<bool> {
+        if read_block(self.file, &mut self.at, self.end, &mut self.block)? {
+            self.lines.feed(&self.block, wire);
+        }
+        if self.at < self.end {
+            return Ok(true);
+        }
+        self.lines.finish(wire);
+        Ok(false)
+    }
+}
+
+/// Reads the next block of a file up to `end`; false if there is none.
+pub(super) fn read_block(
+    file: &File,
+    at: &mut u64,
+    end: u64,
+    block: &mut Vec<u8>,
+) -> io::Result<bool> {
+    let wanted = usize::try_from(end.saturating_sub(*at)).unwrap_or(BLOCK).min(BLOCK);
+    block.resize(wanted, 0);
+    file.read_exact_at(block, *at)?;
+    *at += wanted as u64;
+    Ok(wanted > 0)
+}
+
+/// Makes lines fit for the wire, however they are cut into blocks.
+#[derive(Debug)]
+pub(super) struct Lines {
+    dots: Dots,
+    /// CRs whose next byte has not come.
+    pending: usize,
+    at_line_start: bool,
+}
+
+impl Lines {
+    pub(super) fn new(dots: Dots) -> Self {
+        Self { dots, pending: 0, at_line_start: true }
+    }
+
+    /// LF and CR LF become CR LF. CRs before a line end go with it, as two conversions in a row
+    /// leave them; any other CR becomes a blank, as Postfix has it.
+    pub(super) fn feed(&mut self, mut text: &[u8], wire: &mut Vec<u8>) {
+        while let Some(at) = memchr::memchr2(b'\r', b'\n', text) {
+            self.plain(&text[..at], wire);
+            if text[at] == b'\r' {
+                self.pending += 1;
+            } else {
+                self.pending = 0;
+                self.at_line_start = true;
+                wire.extend_from_slice(b"\r\n");
+            }
+            text = &text[at + 1..];
+        }
+        self.plain(text, wire);
+    }
+
+    /// Ends the last line, if it has no end of its own.
+    pub(super) fn finish(&mut self, wire: &mut Vec<u8>) {
+        self.pending = 0;
+        if !self.at_line_start {
+            self.at_line_start = true;
+            wire.extend_from_slice(b"\r\n");
+        }
+    }
+
+    fn plain(&mut self, text: &[u8], wire: &mut Vec<u8>) {
+        let Some(first) = text.first() else { return };
+        if self.pending > 0 {
+            wire.resize(wire.len() + self.pending, b' ');
+            self.pending = 0;
+        } else if self.at_line_start && *first == b'.' && self.dots == Dots::Stuffed {
+            wire.push(b'.');
+        }
+        self.at_line_start = false;
+        wire.extend_from_slice(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn on_wire(text: &[u8], dots: Dots, cut: usize) -> Vec<u8> {
+        let mut lines = Lines::new(dots);
+        let mut wire = Vec::new();
+        lines.feed(&text[..cut], &mut wire);
+        lines.feed(&text[cut..], &mut wire);
+        lines.finish(&mut wire);
+        wire
+    }
+
+    #[test]
+    fn every_line_end_is_crlf_and_a_leading_dot_is_doubled_wherever_the_text_is_cut() {
+        for (text, wire) in [
+            ("", ""),
+            ("a", "a\r\n"),
+            ("a\n", "a\r\n"),
+            ("a\n\n", "a\r\n\r\n"),
+            ("a\r\nb\r\n", "a\r\nb\r\n"),
+            (".\n", "..\r\n"),
+            ("a\n.b\n..\n", "a\r\n..b\r\n...\r\n"),
+            ("a.b\n", "a.b\r\n"),
+        ] {
+            for cut in 0..=text.len() {
+                assert_eq!(
+                    on_wire(text.as_bytes(), Dots::Stuffed, cut),
+                    wire.as_bytes(),
+                    "{text:?}"
+                );
+            }
+        }
+        assert_eq!(on_wire(b".\n", Dots::AsTheyAre, 1), b".\r\n");
+    }
+
+    #[test]
+    fn a_lone_cr_never_leaves() {
+        for (text, wire) in [
+            ("a\rb\n", "a b\r\n"),
+            ("a\r\r\nb", "a\r\nb\r\n"),
+            ("\r.\r\n", " .\r\n"),
+            ("a\n\r.\n", "a\r\n .\r\n"),
+            ("a\r", "a\r\n"),
+            ("\r", ""),
+            ("\n.\r\rx\r\n", "\r\n..  x\r\n"),
+        ] {
+            for cut in 0..=text.len() {
+                assert_eq!(
+                    on_wire(text.as_bytes(), Dots::Stuffed, cut),
+                    wire.as_bytes(),
+                    "{text:?}"
+                );
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_message_can_end_itself(text: Vec<u8>, pieces in 1usize..9) {
+            let mut lines = Lines::new(Dots::Stuffed);
+            let mut wire = b"\r\n".to_vec();
+            for piece in text.chunks(pieces) {
+                lines.feed(piece, &mut wire);
+            }
+            lines.finish(&mut wire);
+            assert!(!wire.windows(5).any(|end| end == b"\r\n.\r\n"));
+            let (crs, lfs) = (memchr::memchr_iter(b'\r', &wire), memchr::memchr_iter(b'\n', &wire));
+            assert!(crs.map(|at| at + 1).eq(lfs));
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! SMTP as a relaying client speaks it (RFC 5321): the only importer of lettre.
+//!
+//! What is lettre's and what is ours: lettre writes a command and reads until a reply is whole,
+//! over a stream of ours that frames replies, secures itself and decides what lettre may see. What
+//! a reply means, what is sent and when is decided here.
+
+mod body;
+mod capabilities;
+mod framing;
+mod plan;
+mod session;
+mod survey;
+mod transaction;
+mod wire;
+
+#[cfg(test)]
+mod dialogue;
+
+pub(crate) use capabilities::Capabilities;
+pub(crate) use session::{Session, limit, within};
+pub(crate) use transaction::deliver;
+pub(super) use wire::Io;

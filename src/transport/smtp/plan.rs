@@ -1,0 +1,99 @@
+//! How one message goes to one server: what MAIL and RCPT say, who is refused before anything is
+//! sent, and how the text is transmitted. Pure; `transaction` carries it out.
+
+use std::fmt::Write as _;
+
+use super::capabilities::{Capabilities, Size};
+use super::survey::Survey;
+use crate::mail::{EnhancedCode, Outcome, Reason, Xtext};
+use crate::transport::Mail;
+
+/// Decided once, from what the server offers and what the message is.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// What stands behind `MAIL FROM:<...>`.
+    mail_parameters: String,
+    /// What stands behind every `RCPT TO:<...>`.
+    notify: String,
+    dsn: bool,
+    /// For each recipient, why it is not even asked for.
+    pub(super) refused: Vec<Option<Outcome>>,
+}
+
+impl Plan {
+    pub(super) fn make(mail: &Mail<'_>, offered: &Capabilities, survey: Survey) -> Self {
+        let mut plan = Self {
+            mail_parameters: String::new(),
+            notify: String::new(),
+            dsn: offered.dsn,
+            refused: refusals(mail, offered, survey),
+        };
+        let going = || mail.recipients.iter().zip(&plan.refused).filter(|(_, no)| no.is_none());
+        let mut parameters = String::new();
+        if offered.size != Size::NotOffered {
+            let _ = write!(parameters, " SIZE={}", survey.size);
+        }
+        if offered.eight_bit && (survey.header || survey.body) {
+            parameters.push_str(" BODY=8BITMIME");
+        }
+        let unicode_envelope =
+            !mail.sender.as_str().is_ascii() || going().any(|(recipient, _)| !recipient.is_ascii());
+        if offered.smtputf8 && (unicode_envelope || survey.header) {
+            parameters.push_str(" SMTPUTF8");
+        }
+        if offered.dsn {
+            if let Some(ret) = mail.request.ret {
+                let _ = write!(parameters, " RET={ret}");
+            }
+            if let Some(id) = &mail.request.envelope_id {
+                let _ = write!(parameters, " ENVID={}", Xtext(id.as_str()));
+            }
+            if let Some(notify) = mail.request.notify {
+                plan.notify = format!(" NOTIFY={notify}");
+            }
+        }
+        plan.mail_parameters = parameters;
+        plan
+    }
+
+    /// The MAIL command, without its line end.
+    pub(super) fn mail_command(&self, mail: &Mail<'_>) -> String {
+        format!("MAIL FROM:<{}>{}", mail.sender, self.mail_parameters)
+    }
+
+    /// The RCPT command for one recipient, without its line end.
+    pub(super) fn rcpt_command(&self, mail: &Mail<'_>, which: usize) -> String {
+        let recipient = &mail.recipients[which];
+        let mut command = format!("RCPT TO:<{recipient}>{}", self.notify);
+        // RFC 3461 §4.2: so that a report can name the address as we knew it.
+        if !self.notify.is_empty() && recipient.is_ascii() {
+            let _ = write!(command, " ORCPT=rfc822;{}", Xtext(recipient.as_str()));
+        }
+        command
+    }
+}
+
+fn refusals(mail: &Mail<'_>, offered: &Capabilities, survey: Survey) -> Vec<Option<Outcome>> {
+    let everyone = |reason: Reason| vec![Some(Outcome::Failed(reason)); mail.recipients.len()];
+    if let Size::AtMost(limit) = offered.size
+        && survey.size > limit
+    {
+        // RFC 1870 §6.2, RFC 3463: message too big for system.
+        let text =
+            format!("message of {} bytes is over the server's limit of {limit} bytes", survey.size);
+        return everyone(Reason::local(EnhancedCode::new(5, 3, 4), text));
+    }
+    if offered.smtputf8 {
+        return vec![None; mail.recipients.len()];
+    }
+    // RFC 6531 §3.2, §3.5: non-ASCII addresses not permitted.
+    let not_ascii = |what: &str| {
+        let text = format!("server does not offer SMTPUTF8, which the {what} needs");
+        Reason::local(EnhancedCode::new(5, 6, 7), text)
+    };
+    if !mail.sender.as_str().is_ascii() {
+        return everyone(not_ascii("sender's address"));
+    }
+    let refuse = || Outcome::Failed(not_ascii("recipient's address"));
+    mail.recipients.iter().map(|recipient| (!recipient.is_ascii()).then(refuse)).collect()
+}

@@ -1,0 +1,507 @@
+//! One SMTP session: greeting, EHLO, STARTTLS, then commands and their replies.
+//!
+//! `dialer` opens it, `auth` logs in over it, `transaction` sends mail over it. The dialogue runs
+//! over a lettre connection on our own [`Wire`]; every decision is taken on our own [`Reply`].
+//! Once anything breaks, nothing more is written: a QUIT inside a message would be part of it.
+
+use std::fmt;
+use std::time::Duration;
+
+use lettre::transport::smtp::client::AsyncSmtpConnection;
+use lettre::transport::smtp::extension::ClientId;
+use lettre::transport::smtp::response::Response;
+use tokio::time::timeout;
+
+use super::Capabilities;
+use super::wire::{Io, Wire};
+use crate::mail::{Helo, Remote, Reply, Security};
+use crate::transport::tls::TlsClient;
+use crate::transport::{Cause, Fault, Peer, Phase};
+
+/// A connected, greeted session; secured where the remote asks for it.
+#[derive(Debug)]
+pub(crate) struct Session {
+    connection: Connection,
+    wire: Wire,
+    capabilities: Capabilities,
+    peer: Peer,
+    phase: Phase,
+    state: State,
+    step_limit: Option<Duration>,
+    failing: bool,
+}
+
+/// Lettre's connection has no `Debug`.
+struct Connection(AsyncSmtpConnection);
+
+/// What may still be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Between transactions: anything.
+    Ready,
+    /// In a transaction; a session that is left in it cannot be used again.
+    Busy,
+    /// The server has ended the session, or it broke: nothing.
+    Over,
+}
+
+/// RFC 5321 §4.5.3.2.
+pub(crate) mod limit {
+    use std::time::Duration;
+
+    pub(crate) const COMMAND: Duration = Duration::from_secs(5 * 60);
+    pub(crate) const DATA: Duration = Duration::from_secs(2 * 60);
+    pub(crate) const BLOCK: Duration = Duration::from_secs(3 * 60);
+    pub(crate) const FINAL_DOT: Duration = Duration::from_secs(10 * 60);
+    /// No standard speaks of it.
+    pub(crate) const HANDSHAKE: Duration = Duration::from_secs(60);
+    /// A server that says nothing to QUIT is not worth a wait.
+    pub(crate) const PARTING: Duration = Duration::from_secs(2);
+}
+
+impl Session {
+    /// Reads the greeting over a connection, says EHLO, and turns to TLS if the remote says so.
+    pub(crate) async fn open(
+        io: Io,
+        remote: &Remote,
+        helo: &Helo,
+        tls: Option<&TlsClient>,
+    ) -> Result<Self, Fault> {
+        let wire = Wire::new(io);
+        let mut session = Self {
+            connection: replay(&wire).await?,
+            peer: Peer { address: wire.peer(), tls: wire.tls() },
+            wire,
+            capabilities: Capabilities::default(),
+            phase: Phase::Greeting,
+            state: State::Busy,
+            step_limit: remote.step_limit,
+            failing: false,
+        };
+        match session.begin(remote, helo, tls).await {
+            Ok(()) => {
+                session.state = State::Ready;
+                Ok(session)
+            }
+            Err(fault) => {
+                session.part(&fault).await;
+                Err(fault)
+            }
+        }
+    }
+
+    async fn begin(
+        &mut self,
+        remote: &Remote,
+        helo: &Helo,
+        tls: Option<&TlsClient>,
+    ) -> Result<(), Fault> {
+        let greeting = self.reply(limit::COMMAND).await?;
+        self.insist(greeting)?;
+        self.hello(helo).await?;
+        if remote.security == Security::StartTls {
+            let tls = tls.ok_or_else(|| self.broke("no TLS configuration"))?;
+            self.starttls(tls).await?;
+            self.hello(helo).await?;
+        }
+        self.phase = Phase::Login;
+        Ok(())
+    }
+
+    /// EHLO, and HELO where the server does not know it (RFC 5321 §3.2).
+    async fn hello(&mut self, helo: &Helo) -> Result<(), Fault> {
+        self.phase = Phase::Hello;
+        let local = self.wire.local_ip().ok_or_else(|| self.broke("connection lost"))?;
+        let name = helo.for_session(local).to_string();
+        let reply = self.command(format_args!("EHLO {name}")).await?;
+        // RFC 5321 §3.8, RFC 7504: 421 and 521 are about the session, not the command.
+        if reply.code / 100 == 5 && reply.code != 521 {
+            self.capabilities = Capabilities::default();
+            let reply = self.command(format_args!("HELO {name}")).await?;
+            return self.insist(reply).map(drop);
+        }
+        self.capabilities = Capabilities::parse(&self.insist(reply)?);
+        Ok(())
+    }
+
+    async fn starttls(&mut self, tls: &TlsClient) -> Result<(), Fault> {
+        self.phase = Phase::StartTls;
+        if !self.capabilities.starttls {
+            return Err(self.broke("server does not offer STARTTLS"));
+        }
+        let reply = self.command("STARTTLS").await?;
+        self.insist(reply)?;
+        // RFC 3207 §4.2, CVE-2011-0411: what came before TLS must not count as protected by it.
+        if !self.wire.is_idle() {
+            return Err(self.broke("server sent data after its STARTTLS reply, before TLS"));
+        }
+        self.phase = Phase::Handshake;
+        let tcp = self.wire.take_plain().ok_or_else(|| self.broke("connection is not plain"))?;
+        let within = self.within(limit::HANDSHAKE);
+        let secured = match timeout(within, tls.handshake(tcp)).await {
+            Ok(Ok(secured)) => secured,
+            Ok(Err(sentence)) => return Err(self.broke(&sentence)),
+            Err(_) => return Err(self.fault(Cause::TimedOut)),
+        };
+        self.wire.resume(Box::new(secured));
+        self.peer.tls = self.wire.tls();
+        // RFC 3207 §4.2: forget what the server said in clear.
+        self.capabilities = Capabilities::default();
+        Ok(())
+    }
+
+    /// Says one command, given without its line end, and reads the reply to it.
+    ///
+    /// # Errors
+    /// Only where the session is of no more use: a negative reply is `Ok`.
+    pub(crate) async fn command(&mut self, line: impl fmt::Display) -> Result<Reply, Fault> {
+        self.command_within(line, limit::COMMAND).await
+    }
+
+    pub(super) async fn command_within(
+        &mut self,
+        line: impl fmt::Display,
+        limit: Duration,
+    ) -> Result<Reply, Fault> {
+        let line = line.to_string();
+        if line.contains(['\r', '\n']) {
+            return Err(self.broke("a command would hold a line end"));
+        }
+        self.expect_silence().await?;
+        let heard = timeout(self.within(limit), self.connection.0.command(line + "\r\n")).await;
+        self.heard(heard)
+    }
+
+    /// Reads one reply.
+    pub(super) async fn reply(&mut self, limit: Duration) -> Result<Reply, Fault> {
+        let limit = if self.failing { limit.min(limit::PARTING) } else { limit };
+        let heard = timeout(self.within(limit), self.connection.0.read_response()).await;
+        self.heard(heard)
+    }
+
+    fn heard(
+        &mut self,
+        heard: Result<
+            Result<Response, lettre::transport::smtp::Error>,
+            tokio::time::error::Elapsed,
+        >,
+    ) -> Result<Reply, Fault> {
+        let Ok(result) = heard else { return Err(self.fault(Cause::TimedOut)) };
+        let understood = match &result {
+            Ok(_) => true,
+            // A reply of 4yz or 5yz is an error to lettre.
+            Err(error) => error.status().is_some(),
+        };
+        match self.wire.take_reply() {
+            Some(reply) if understood => {
+                if reply.code == 421 {
+                    self.state = State::Over;
+                }
+                Ok(reply)
+            }
+            _ => {
+                let cause = self.wire.broke();
+                Err(self.broke(&cause.unwrap_or_else(|| "reply lost".to_owned())))
+            }
+        }
+    }
+
+    /// A reply to nothing would be taken for the answer to what is asked next, and a refusal
+    /// then for an acceptance.
+    pub(super) async fn expect_silence(&mut self) -> Result<(), Fault> {
+        match self.wire.early_reply().await {
+            Ok(None) => Ok(()),
+            Ok(Some(reply)) if reply.code == 421 => Err(self.fault(Cause::Said(reply))),
+            Ok(Some(reply)) => Err(self.broke(&format!("server sent unasked: {reply}"))),
+            Err(error) => Err(self.broke(&error.to_string())),
+        }
+    }
+
+    /// A positive reply, or the fault that it is not.
+    fn insist(&mut self, reply: Reply) -> Result<Reply, Fault> {
+        if reply.is_positive() { Ok(reply) } else { Err(self.fault(Cause::Said(reply))) }
+    }
+
+    pub(crate) fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.peer.tls.is_some()
+    }
+
+    pub(crate) fn peer_is_loopback(&self) -> bool {
+        self.peer.address.is_some_and(|address| address.ip().to_canonical().is_loopback())
+    }
+
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// True while something may still be written.
+    pub(super) fn is_open(&self) -> bool {
+        self.state != State::Over
+    }
+
+    pub(crate) fn is_reusable(&self) -> bool {
+        self.state == State::Ready
+    }
+
+    /// A fault of the phase that the session is in; it ends the session.
+    pub(crate) fn fault(&mut self, cause: Cause) -> Fault {
+        self.state = State::Over;
+        Fault { phase: self.phase, peer: self.peer.address, cause }
+    }
+
+    /// A fault in our own words.
+    pub(crate) fn broke(&mut self, sentence: &str) -> Fault {
+        self.fault(Cause::Broke(sentence.to_owned()))
+    }
+
+    pub(super) fn wire(&self) -> Wire {
+        self.wire.clone()
+    }
+
+    pub(super) fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        if self.state == State::Ready {
+            self.state = State::Busy;
+        }
+    }
+
+    /// Writes a batch or part of a message. That it cannot be written is not the end: the server may
+    /// have said why, so the replies are still read, and tell.
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        match timeout(self.within(limit::BLOCK), self.wire.write(bytes)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => {
+                self.end();
+                self.failing = true;
+                Ok(())
+            }
+            Err(_) => Err(self.fault(Cause::TimedOut)),
+        }
+    }
+
+    /// Writes part of a message that is to be answered only at its end; what the server says
+    /// before that is handed back.
+    pub(super) async fn write_watching(&mut self, bytes: &[u8]) -> Result<Option<Reply>, Fault> {
+        let (within, watched) = (self.within(limit::BLOCK), self.wire.clone());
+        let race = async {
+            if let Some(early) = watched.early_reply().await? {
+                return Ok(Some(early));
+            }
+            tokio::select! {
+                // Written means done, whatever has come by then: it may be the answer.
+                biased;
+                written = self.wire.write(bytes) => written.map(|()| None),
+                early = watched.unasked_reply() => early.map(Some),
+            }
+        };
+        match timeout(within, race).await {
+            Ok(Ok(early)) => Ok(early),
+            Ok(Err(_)) => {
+                self.end();
+                self.failing = true;
+                self.reply(limit::PARTING).await.map(Some)
+            }
+            Err(_) => Err(self.fault(Cause::TimedOut)),
+        }
+    }
+
+    /// True once writing has failed: what is read from then on may explain it, not make up for it.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing
+    }
+
+    /// The transaction is over and left nothing behind.
+    pub(super) fn settle(&mut self) {
+        if self.state == State::Busy {
+            self.state = State::Ready;
+        }
+    }
+
+    /// Nothing more may be written, though nothing is wrong with the remote.
+    pub(super) fn end(&mut self) {
+        self.state = State::Over;
+    }
+
+    /// The remote's own `timeout` shortens a limit and never lengthens it.
+    pub(super) fn within(&self, limit: Duration) -> Duration {
+        shorter(self.step_limit, limit)
+    }
+
+    /// Says QUIT where that is safe, waits for the reply a short time, and closes.
+    pub(crate) async fn close(mut self) {
+        if self.state == State::Ready {
+            let _ = self.command_within("QUIT", limit::PARTING).await;
+        }
+        let within = self.within(limit::PARTING);
+        self.wire.shut(within).await;
+    }
+
+    /// RFC 5321 §3.1: a server that refuses the session is told QUIT; one that broke it is not.
+    async fn part(mut self, fault: &Fault) {
+        if matches!(&fault.cause, Cause::Said(reply) if reply.code != 421) {
+            let _ = timeout(limit::PARTING, self.wire.write(b"QUIT\r\n")).await;
+        }
+    }
+}
+
+/// The limit for a step of a session with this remote.
+pub(crate) fn within(remote: &Remote, limit: Duration) -> Duration {
+    shorter(remote.step_limit, limit)
+}
+
+fn shorter(own: Option<Duration>, limit: Duration) -> Duration {
+    own.map_or(limit, |own| own.min(limit))
+}
+
+/// Builds lettre's connection without it ever speaking to the server: it insists on reading a
+/// greeting and on saying EHLO, and takes an EHLO that is refused for the end.
+async fn replay(wire: &Wire) -> Result<Connection, Fault> {
+    let failed = |text: String| Fault {
+        phase: Phase::Greeting,
+        peer: wire.peer(),
+        cause: Cause::Broke(text),
+    };
+    wire.begin_replay();
+    let nobody = ClientId::Domain("-".to_owned());
+    let opened = AsyncSmtpConnection::connect_with_transport(Box::new(wire.clone()), &nobody).await;
+    let connection = opened.map_err(|error| failed(error.to_string()))?;
+    if !wire.end_replay() {
+        return Err(failed("the SMTP library reads in another order than it did".to_owned()));
+    }
+    Ok(Connection(connection))
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connection")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::net::SocketAddr;
+    use std::pin::Pin;
+    use std::sync::{Arc, Mutex};
+    use std::task::{Context, Poll};
+
+    use lettre::transport::smtp::client::AsyncTokioStream;
+    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+    use super::super::dialogue::{Server, open, run};
+    use super::*;
+
+    /// Notes in which order it is read and written.
+    #[derive(Clone, Debug, Default)]
+    struct Watched(Arc<Mutex<Vec<String>>>);
+
+    impl AsyncRead for Watched {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            self.0.lock().unwrap().push("read".to_owned());
+            buffer.put_slice(b"250 -\r\n");
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Watched {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.0.lock().unwrap().push(String::from_utf8(bytes.to_vec()).unwrap());
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncTokioStream for Watched {
+        fn peer_addr(&self) -> io::Result<SocketAddr> {
+            Ok(([127, 0, 0, 1], 25).into())
+        }
+    }
+
+    #[test]
+    fn lettre_reads_one_reply_says_ehlo_and_reads_one_reply() {
+        let watched = Watched::default();
+        let name = ClientId::Domain("-".to_owned());
+        let stream = Box::new(watched.clone());
+        run(AsyncSmtpConnection::connect_with_transport(stream, &name)).unwrap();
+        assert_eq!(*watched.0.lock().unwrap(), ["read", "EHLO -\r\n", "read"]);
+    }
+
+    #[test]
+    fn a_server_that_does_not_know_ehlo_is_told_helo() {
+        let server = Server::play(
+            "S: 220 old
+             C: EHLO me.example
+             S: 502 what
+             C: HELO me.example
+             S: 250 hi
+             C: QUIT
+             S: 221 bye",
+        );
+        run(async {
+            let session = open(server.address).await.unwrap();
+            assert_eq!(*session.capabilities(), Capabilities::default());
+            session.close().await;
+        });
+        assert!(server.heard().ends_with("QUIT\r\n"));
+    }
+
+    #[test]
+    fn a_greeting_that_refuses_is_a_fault_of_the_session() {
+        let server = Server::play("S: 554 5.3.2 no service");
+        let fault = run(open(server.address)).unwrap_err();
+        assert_eq!(fault.phase, Phase::Greeting);
+        assert!(fault.to_string().ends_with("greeting: server said 554 5.3.2 no service"));
+        assert_eq!(server.heard(), "QUIT\r\n");
+    }
+
+    #[test]
+    fn a_reply_to_nothing_ends_the_session() {
+        let server = Server::play(
+            "S: 220 hi
+             C: EHLO *
+             S: 250 hi
+             S: 250 hi again",
+        );
+        let fault = run(async {
+            let mut session = open(server.address).await?;
+            loop {
+                if let Err(fault) = session.expect_silence().await {
+                    break Ok::<_, Fault>(fault);
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .unwrap();
+        assert!(fault.to_string().ends_with("server sent unasked: 250 hi again"), "{fault}");
+        assert_eq!(server.heard(), "EHLO me.example\r\n");
+    }
+
+    #[test]
+    fn a_command_cannot_hold_another() {
+        let server = Server::play("S: 220 hi\nC: EHLO *\nS: 250 hi");
+        let fault = run(async {
+            open(server.address).await.unwrap().command("NOOP\r\nDATA").await.unwrap_err()
+        });
+        assert!(fault.to_string().contains("line end"));
+        assert_eq!(server.heard(), "EHLO me.example\r\n");
+    }
+}

@@ -1,0 +1,556 @@
+//! One message over one session: MAIL, RCPT, the text, and a verdict for each recipient.
+//!
+//! With PIPELINING the envelope and DATA go in one round trip, with CHUNKING besides so does a
+//! short message whole. Without, one command at a time. Verdicts are `mail::judge`'s.
+
+use super::body::{Body, Dots};
+use super::plan::Plan;
+use super::session::{Session, limit};
+use super::survey::Survey;
+use crate::mail::{Outcome, Reply, Scope, judge};
+use crate::transport::{Cause, Delivery, Fault, Mail, Phase};
+
+/// What is sent before a reply is read must fit the buffers between us and the server, else both
+/// sides wait for the other to read (RFC 2920 §3.1).
+const BATCH_COMMANDS: usize = 100;
+const BATCH_BYTES: usize = 8 * 1024;
+/// The longest text that follows its envelope unasked: one block.
+const WHOLE: u64 = 64 * 1024;
+/// BDAT chunks whose replies have not been read.
+const WINDOW: usize = 8;
+
+/// Sends a message; the session is ready for the next one unless something broke.
+pub(crate) async fn deliver(session: &mut Session, mail: &Mail<'_>) -> Delivery {
+    session.enter(Phase::Envelope);
+    let verdicts = vec![None; mail.recipients.len()];
+    let mut transaction = Transaction { session, mail, verdicts };
+    let fault = transaction.run().await.err();
+    let Transaction { session, verdicts, .. } = transaction;
+    if fault.is_none() {
+        session.settle();
+    }
+    let missing = || match &fault {
+        Some(fault) => Outcome::Deferred(fault.reason()),
+        None => unreachable!("a session that holds gives every recipient a verdict"),
+    };
+    let outcomes = verdicts.into_iter().map(|verdict| verdict.unwrap_or_else(missing)).collect();
+    Delivery { outcomes, fault }
+}
+
+struct Transaction<'a> {
+    session: &'a mut Session,
+    mail: &'a Mail<'a>,
+    /// In the order of the recipients.
+    verdicts: Vec<Option<Outcome>>,
+}
+
+/// How far one envelope has come.
+#[derive(Default)]
+struct Round {
+    accepted: Vec<usize>,
+    /// RFC 5321 §4.5.3.1.10: more than the server takes at once; to go in another transaction.
+    again: Vec<usize>,
+    /// MAIL was refused: nothing after it counts.
+    refused: bool,
+}
+
+/// How the text follows its envelope in the same batch.
+enum Following {
+    Nothing,
+    Data,
+    Whole(Vec<u8>),
+}
+
+#[derive(Clone, Copy)]
+enum Step {
+    Mail,
+    Rcpt(usize),
+}
+
+impl Transaction<'_> {
+    async fn run(&mut self) -> Result<(), Fault> {
+        let survey = Survey::of(self.mail).map_err(|error| self.unreadable(&error))?;
+        let mut plan = Plan::make(self.mail, self.session.capabilities(), survey);
+        self.verdicts = std::mem::take(&mut plan.refused);
+        let undecided = self.verdicts.iter().enumerate().filter(|(_, verdict)| verdict.is_none());
+        let mut waiting: Vec<usize> = undecided.map(|(which, _)| which).collect();
+        while !waiting.is_empty() {
+            self.session.enter(Phase::Envelope);
+            waiting = self.round(&plan, survey, &waiting).await?;
+            if !waiting.is_empty() && !self.session.is_open() {
+                return Err(self.session.broke("server ended the session"));
+            }
+        }
+        Ok(())
+    }
+
+    /// One envelope and the text, for as many as the server takes; returns those it has yet to be
+    /// asked for.
+    async fn round(
+        &mut self,
+        plan: &Plan,
+        survey: Survey,
+        waiting: &[usize],
+    ) -> Result<Vec<usize>, Fault> {
+        let pipelining = self.session.capabilities().pipelining;
+        let mut commands = Vec::with_capacity(waiting.len() + 1);
+        commands.push(Step::Mail);
+        commands.extend(waiting.iter().map(|which| Step::Rcpt(*which)));
+        let mut rest = commands.as_slice();
+        let mut round = Round::default();
+        let mut following = Following::Nothing;
+        while !rest.is_empty() && !round.refused && round.again.is_empty() {
+            let (batch, length) = self.batch(plan, rest, pipelining);
+            let (steps, unsent) = rest.split_at(length);
+            rest = unsent;
+            let mut bytes = batch.into_bytes();
+            if pipelining && rest.is_empty() {
+                following = self.following(survey)?;
+                following.append_to(&mut bytes);
+            }
+            self.session.expect_silence().await?;
+            self.session.write(&bytes).await?;
+            for step in steps {
+                self.envelope_reply(*step, waiting, &mut round).await?;
+            }
+        }
+        if !round.refused {
+            let unasked = rest.iter().filter_map(|step| match step {
+                Step::Rcpt(which) => Some(*which),
+                Step::Mail => None,
+            });
+            round.again.extend(unasked);
+        }
+        self.text(following, &round).await?;
+        Ok(round.again)
+    }
+
+    /// As many commands as may be sent before a reply is read, and how many they are.
+    fn batch(&self, plan: &Plan, commands: &[Step], pipelining: bool) -> (String, usize) {
+        let mut batch = String::new();
+        let mut count = 0;
+        for command in commands {
+            let line = match command {
+                Step::Mail => plan.mail_command(self.mail),
+                Step::Rcpt(which) => plan.rcpt_command(self.mail, *which),
+            };
+            let full = count >= BATCH_COMMANDS || batch.len() + line.len() > BATCH_BYTES;
+            if count > 0 && (!pipelining || full) {
+                break;
+            }
+            batch.push_str(&line);
+            batch.push_str("\r\n");
+            count += 1;
+        }
+        (batch, count)
+    }
+
+    fn following(&mut self, survey: Survey) -> Result<Following, Fault> {
+        if !self.session.capabilities().chunking {
+            return Ok(Following::Data);
+        }
+        if survey.size > WHOLE {
+            // Sent only once somebody wants it.
+            return Ok(Following::Nothing);
+        }
+        let mut body = Body::new(self.mail, Dots::AsTheyAre);
+        let mut text = Vec::new();
+        while body.next(&mut text).map_err(|error| self.unreadable(&error))? {}
+        Ok(Following::Whole(text))
+    }
+
+    /// Reads the reply to one command of the envelope.
+    async fn envelope_reply(
+        &mut self,
+        step: Step,
+        waiting: &[usize],
+        round: &mut Round,
+    ) -> Result<(), Fault> {
+        let reply = self.session.reply(limit::COMMAND).await?;
+        match step {
+            Step::Mail => {
+                let reply = self.verdict(reply, "MAIL")?;
+                if !reply.is_positive() {
+                    round.refused = true;
+                    self.settle(waiting, &reply);
+                }
+            }
+            // What is said to a RCPT behind a refused MAIL says nothing of the recipient.
+            Step::Rcpt(_) if round.refused && reply.code != 421 => {}
+            Step::Rcpt(which) => {
+                let reply = self.verdict(reply, "RCPT")?;
+                match reply.code {
+                    200..=299 => round.accepted.push(which),
+                    452 | 552 if !round.accepted.is_empty() => round.again.push(which),
+                    _ => self.verdicts[which] = Some(judge(Scope::Recipient, reply)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what has not been sent of the text, and settles all who were accepted.
+    async fn text(&mut self, following: Following, round: &Round) -> Result<(), Fault> {
+        let wanted = !round.accepted.is_empty();
+        let reply = match following {
+            Following::Whole(_) => {
+                self.session.enter(Phase::Data);
+                self.final_reply("BDAT").await?
+            }
+            Following::Data => {
+                let reply = self.session.reply(limit::DATA).await?;
+                if !wanted && reply.code == 354 {
+                    // RFC 2920 §3.1: a message that nobody takes still has to be ended.
+                    self.session.enter(Phase::Data);
+                    self.session.write(b".\r\n").await?;
+                    self.final_reply("the final dot").await?;
+                    return Ok(());
+                }
+                self.data(reply).await?
+            }
+            Following::Nothing if round.refused => return Ok(()),
+            Following::Nothing if !wanted => return self.reset().await,
+            Following::Nothing if self.session.capabilities().chunking => self.chunks().await?,
+            Following::Nothing => {
+                let reply = self.session.command_within("DATA", limit::DATA).await?;
+                self.data(reply).await?
+            }
+        };
+        self.settle(&round.accepted, &reply);
+        if wanted && reply.is_positive() { Ok(()) } else { self.reset().await }
+    }
+
+    /// Goes on from the reply to DATA: the message, its final dot, and the reply to that.
+    async fn data(&mut self, reply: Reply) -> Result<Reply, Fault> {
+        if reply.code != 354 {
+            let reply = self.verdict(reply, "DATA")?;
+            if reply.is_positive() {
+                return Err(self.out_of_step("DATA", &reply));
+            }
+            return Ok(reply);
+        }
+        self.session.enter(Phase::Data);
+        let mut body = Body::new(self.mail, Dots::Stuffed);
+        let mut block = Vec::new();
+        loop {
+            block.clear();
+            // An error leaves here: without the dot, the server cannot take half for the whole.
+            let more = body.next(&mut block).map_err(|error| self.unreadable(&error))?;
+            if !more {
+                block.extend_from_slice(b".\r\n");
+            }
+            if let Some(early) = self.session.write_watching(&block).await? {
+                return self.early(early);
+            }
+            if !more {
+                return self.final_reply("the final dot").await;
+            }
+        }
+    }
+
+    /// The message in chunks of a known size (RFC 3030), some ahead of their replies.
+    async fn chunks(&mut self) -> Result<Reply, Fault> {
+        self.session.enter(Phase::Data);
+        let window = if self.session.capabilities().pipelining { WINDOW } else { 1 };
+        let mut body = Body::new(self.mail, Dots::AsTheyAre);
+        let (mut text, mut chunk, mut unanswered) = (Vec::new(), Vec::new(), 0);
+        self.session.expect_silence().await?;
+        loop {
+            text.clear();
+            let more = body.next(&mut text).map_err(|error| self.unreadable(&error))?;
+            chunk.clear();
+            chunk.extend_from_slice(bdat(text.len(), !more).as_bytes());
+            chunk.extend_from_slice(&text);
+            self.session.write(&chunk).await?;
+            unanswered += 1;
+            while unanswered > if more { window - 1 } else { 0 } {
+                let reply = self.final_reply("BDAT").await?;
+                unanswered -= 1;
+                if !reply.is_positive() {
+                    // Chunks behind a refused one are refused too; the reasons are not.
+                    for _ in 0..unanswered {
+                        self.final_reply("BDAT").await?;
+                    }
+                    return Ok(reply);
+                }
+                if !more && unanswered == 0 {
+                    return Ok(reply);
+                }
+            }
+        }
+    }
+
+    /// The reply that decides over the message. Once writing has failed it can only refuse.
+    async fn final_reply(&mut self, to: &str) -> Result<Reply, Fault> {
+        let reply = self.session.reply(limit::FINAL_DOT).await?;
+        let reply = self.verdict(reply, to)?;
+        if reply.is_positive() && self.session.is_failing() {
+            return Err(self.session.broke("connection broke before the message was complete"));
+        }
+        Ok(reply)
+    }
+
+    /// A reply that came while the message was still going out. A refusal stands, for nothing that
+    /// follows can be accepted; the session cannot go on in the middle of a message.
+    fn early(&mut self, reply: Reply) -> Result<Reply, Fault> {
+        let reply = self.verdict(reply, "part of the message")?;
+        if reply.is_positive() {
+            return Err(self.out_of_step("part of the message", &reply));
+        }
+        self.session.end();
+        Ok(reply)
+    }
+
+    /// A reply that can be judged. 421 ends the session whatever it answers (RFC 5321 §3.8); 530
+    /// says that we should have logged in (RFC 4954 §6), which is no word against the mail.
+    fn verdict(&mut self, reply: Reply, to: &str) -> Result<Reply, Fault> {
+        match reply.code {
+            421 | 530 => Err(self.session.fault(Cause::Said(reply))),
+            200..=299 | 400..=599 => Ok(reply),
+            _ => Err(self.out_of_step(to, &reply)),
+        }
+    }
+
+    fn out_of_step(&mut self, to: &str, reply: &Reply) -> Fault {
+        self.session.broke(&format!("server answered {to} with {reply}"))
+    }
+
+    fn settle(&mut self, recipients: &[usize], reply: &Reply) {
+        for which in recipients {
+            self.verdicts[*which] = Some(judge(Scope::Message, reply.clone()));
+        }
+    }
+
+    /// Leaves a transaction that did not end with its message.
+    async fn reset(&mut self) -> Result<(), Fault> {
+        if self.session.is_open() && !self.session.command("RSET").await?.is_positive() {
+            self.session.end();
+        }
+        Ok(())
+    }
+
+    fn unreadable(&mut self, error: &std::io::Error) -> Fault {
+        self.session.broke(&format!("cannot read the message: {error}"))
+    }
+}
+
+impl Following {
+    fn append_to(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Nothing => {}
+            Self::Data => bytes.extend_from_slice(b"DATA\r\n"),
+            Self::Whole(text) => {
+                bytes.extend_from_slice(bdat(text.len(), true).as_bytes());
+                bytes.extend_from_slice(text);
+            }
+        }
+    }
+}
+
+fn bdat(length: usize, last: bool) -> String {
+    format!("BDAT {length}{}\r\n", if last { " LAST" } else { "" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::dialogue::{Server, deliver, run};
+    use super::*;
+
+    /// `sent`, `later` or `never`, for each recipient.
+    fn verdicts(delivery: &Delivery) -> Vec<&'static str> {
+        let word = |outcome: &Outcome| match outcome {
+            Outcome::Sent(_) => "sent",
+            Outcome::Deferred(_) => "later",
+            Outcome::Failed(_) => "never",
+        };
+        delivery.outcomes.iter().map(word).collect()
+    }
+
+    fn play(dialogue: &str, recipients: &[&str], text: &[u8]) -> (Delivery, String) {
+        let server = Server::play(dialogue);
+        let delivery = run(deliver(server.address, recipients, text));
+        (delivery, server.heard())
+    }
+
+    #[test]
+    fn each_recipient_has_its_own_verdict() {
+        let (delivery, _) = play(
+            "S: 220 hi
+             C: EHLO me.example
+             S: 250 hi
+             C: MAIL FROM:<s@x>
+             S: 250 ok
+             C: RCPT TO:<a@x>
+             S: 550 5.1.1 gone
+             C: RCPT TO:<b@x>
+             S: 250 ok
+             C: RCPT TO:<c@x>
+             S: 450 later
+             C: DATA
+             S: 354 go
+             C: ...
+             S: 250 taken
+             C: QUIT
+             S: 221 bye",
+            &["a@x", "b@x", "c@x"],
+            b"A: b\n\n.\nc",
+        );
+        assert_eq!(verdicts(&delivery), ["never", "sent", "later"]);
+        assert!(delivery.fault.is_none());
+    }
+
+    #[test]
+    fn with_pipelining_the_envelope_and_data_are_one_batch_and_replies_stay_in_step() {
+        let (delivery, heard) = play(
+            "S: 220 hi
+             C: EHLO me.example
+             S: 250-hi
+             S: 250 PIPELINING
+             C: MAIL FROM:<s@x>
+             C: RCPT TO:<a@x>
+             C: RCPT TO:<b@x>
+             C: DATA
+             S: 250 ok
+             S: 550 no
+             S: 250 ok
+             S: 354 go
+             C: ...
+             S: 250 taken
+             C: QUIT
+             S: 221 bye",
+            &["a@x", "b@x"],
+            b"A: b\n\nc\n",
+        );
+        assert_eq!(verdicts(&delivery), ["never", "sent"]);
+        assert!(heard.contains("DATA\r\nA: b\r\n\r\nc\r\n.\r\nQUIT"), "{heard}");
+    }
+
+    #[test]
+    fn with_chunking_besides_a_short_message_goes_whole() {
+        let (delivery, heard) = play(
+            "S: 220 hi
+             C: EHLO me.example
+             S: 250-hi
+             S: 250-PIPELINING
+             S: 250-SIZE 1000
+             S: 250 CHUNKING
+             C: MAIL FROM:<s@x> SIZE=15
+             C: RCPT TO:<a@x>
+             C: BDAT 15 LAST
+             C: A: b
+             C:
+             C: ..
+             C: c
+             S: 250 ok
+             S: 250 ok
+             S: 250 taken
+             C: QUIT
+             S: 221 bye",
+            &["a@x"],
+            b"A: b\n\n..\nc",
+        );
+        assert_eq!(verdicts(&delivery), ["sent"], "{heard}");
+    }
+
+    #[test]
+    fn a_message_nobody_takes_is_ended_by_a_lone_dot() {
+        let (delivery, heard) = play(
+            "S: 220 hi
+             C: EHLO *
+             S: 250-hi
+             S: 250 PIPELINING
+             C: MAIL *
+             C: RCPT *
+             C: DATA
+             S: 250 ok
+             S: 550 no
+             S: 354 go
+             C: .
+             S: 250 taken
+             C: QUIT
+             S: 221 bye",
+            &["a@x"],
+            b"A: b\n\nc\n",
+        );
+        assert_eq!(verdicts(&delivery), ["never"], "{heard}");
+    }
+
+    #[test]
+    fn recipients_beyond_what_the_server_takes_go_in_another_transaction() {
+        let (delivery, _) = play(
+            "S: 220 hi
+             C: EHLO *
+             S: 250 hi
+             C: MAIL *
+             S: 250 ok
+             C: RCPT TO:<a@x>
+             S: 250 ok
+             C: RCPT TO:<b@x>
+             S: 452 4.5.3 too many
+             C: DATA
+             S: 354 go
+             C: ...
+             S: 250 taken
+             C: MAIL *
+             S: 250 ok
+             C: RCPT TO:<b@x>
+             S: 250 ok
+             C: RCPT TO:<c@x>
+             S: 250 ok
+             C: DATA
+             S: 354 go
+             C: ...
+             S: 554 no
+             C: RSET
+             S: 250 ok
+             C: QUIT
+             S: 221 bye",
+            &["a@x", "b@x", "c@x"],
+            b"A: b\n\nc\n",
+        );
+        assert_eq!(verdicts(&delivery), ["sent", "never", "never"]);
+    }
+
+    #[test]
+    fn a_reply_that_comes_before_the_message_is_complete_never_accepts_it() {
+        let long = b"x\n".repeat(100_000);
+        let (delivery, heard) = play(
+            "S: 220 hi
+             C: EHLO *
+             S: 250 hi
+             C: MAIL *
+             S: 250 ok
+             C: RCPT *
+             S: 250 ok
+             C: DATA
+             S: 354 go
+             S: 250 taken",
+            &["a@x"],
+            &long,
+        );
+        assert_eq!(verdicts(&delivery), ["later"]);
+        assert!(!heard.contains("\r\n.\r\n") && !heard.contains("QUIT"));
+        assert!(delivery.fault.is_some());
+    }
+
+    #[test]
+    fn a_421_ends_the_session_and_delays_whoever_has_no_verdict() {
+        let (delivery, heard) = play(
+            "S: 220 hi
+             C: EHLO *
+             S: 250-hi
+             S: 250 PIPELINING
+             C: MAIL *
+             C: RCPT *
+             C: RCPT *
+             C: DATA
+             S: 250 ok
+             S: 550 no
+             S: 421 4.3.2 going down",
+            &["a@x", "b@x"],
+            b"A: b\n\nc\n",
+        );
+        assert_eq!(verdicts(&delivery), ["never", "later"]);
+        assert!(!heard.contains("QUIT"));
+    }
+}
