@@ -3,5 +3,6 @@
 
 mod dsn;
 mod house;
+mod install;
 mod mailq;
 mod queue;
