@@ -1,4 +1,4 @@
-//! Options by clap, with our errors: one line and EX_USAGE; `--help` goes to stdout.
+//! Options by clap, with our errors: one line and EX_USAGE; `--help` and `--version` go to stdout.
 
 use std::io::{self, Write};
 
@@ -9,16 +9,17 @@ use crate::exit::{Exit, Failure};
 use crate::mail::Printable;
 use crate::role::Call;
 
-/// What was typed, or `None` when help was all that was wanted and has been printed.
+/// What was typed, or `None` when help or the version was wanted and has been printed.
 pub(crate) fn parse(command: Command, call: &Call) -> Result<Option<ArgMatches>, Failure> {
     match command.no_binary_name(true).try_get_matches_from(&call.args) {
         Ok(matches) => Ok(Some(matches)),
-        Err(help) if help.kind() == ErrorKind::DisplayHelp => {
-            let text = help.render().to_string();
-            io::stdout().write_all(text.as_bytes()).map_err(|error| {
-                Failure::new(Exit::IoErr, format!("cannot write help: {error}"))
-            })?;
-            Ok(None)
+        Err(help) if matches!(help.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            match io::stdout().write_all(help.render().to_string().as_bytes()) {
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                    Err(Failure::new(Exit::IoErr, format!("cannot write help: {error}")))
+                }
+                _ => Ok(None),
+            }
         }
         Err(error) => {
             let text = error.render().to_string();
