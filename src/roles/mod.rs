@@ -8,6 +8,7 @@ pub(crate) mod inject;
 pub(crate) mod mailq;
 pub(crate) mod newaliases;
 pub(crate) mod nullmailer;
+mod one_message;
 mod options;
 mod process;
 pub(crate) mod protocol;

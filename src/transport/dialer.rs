@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::connect::Addresses;
-use super::smtp::{self, Io};
+use super::smtp::{self, Io, Share};
 use super::tls::{self, TlsClient};
 use super::{Cause, Delivery, Fault, Mail, Phase};
 use crate::mail::{Helo, Protocol, Remote, Security};
@@ -142,7 +142,15 @@ impl Session {
     /// Sends one message: a verdict for each recipient, and the fault if the session broke.
     pub(crate) async fn deliver(&mut self, mail: &Mail<'_>) -> Delivery {
         match &mut self.0 {
-            Kind::Smtp(session) => smtp::deliver(session, mail).await,
+            Kind::Smtp(session) => smtp::deliver(session, mail, Share::Each).await,
+        }
+    }
+
+    /// Sends one message to all of its recipients or to none: while one is refused, the text is
+    /// not sent. For callers with one verdict for all.
+    pub(crate) async fn deliver_to_all(&mut self, mail: &Mail<'_>) -> Delivery {
+        match &mut self.0 {
+            Kind::Smtp(session) => smtp::deliver(session, mail, Share::AllOrNone).await,
         }
     }
 

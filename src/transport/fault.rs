@@ -40,6 +40,8 @@ pub(crate) enum Phase {
     StartTls,
     Handshake,
     Login,
+    /// Reading the stored message: nothing that the remote can help.
+    Message,
     /// MAIL, RCPT or DATA.
     Envelope,
     /// The message itself and the reply to it.
@@ -61,6 +63,7 @@ impl Fault {
     fn status(&self) -> EnhancedCode {
         match self.phase {
             Phase::Setup | Phase::Bind => EnhancedCode::new(4, 3, 5),
+            Phase::Message => EnhancedCode::new(4, 3, 0),
             Phase::Resolve => EnhancedCode::new(4, 4, 3),
             Phase::Connect => EnhancedCode::new(4, 4, 1),
             Phase::StartTls | Phase::Handshake => EnhancedCode::new(4, 7, 5),
@@ -88,6 +91,7 @@ impl fmt::Display for Fault {
             Phase::StartTls => "STARTTLS",
             Phase::Handshake => "TLS handshake",
             Phase::Login => "login",
+            Phase::Message => "message file",
             Phase::Envelope => "envelope",
             Phase::Data => "data",
         };

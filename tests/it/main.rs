@@ -6,3 +6,5 @@ mod house;
 mod install;
 mod mailq;
 mod queue;
+mod smarthost;
+mod smtp;

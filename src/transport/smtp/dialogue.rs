@@ -130,7 +130,7 @@ pub(super) async fn deliver_over(
         offset: 10,
         size: text.len() as u64,
     };
-    super::deliver(session, &mail).await
+    super::deliver(session, &mail, super::Share::Each).await
 }
 
 pub(super) fn run<T>(future: impl Future<Output = T>) -> T {

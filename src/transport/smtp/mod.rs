@@ -18,5 +18,5 @@ mod dialogue;
 
 pub(crate) use capabilities::Capabilities;
 pub(crate) use session::{Session, limit, within};
-pub(crate) use transaction::deliver;
+pub(crate) use transaction::{Share, deliver};
 pub(super) use wire::Io;

@@ -5,6 +5,7 @@
 //! Once anything breaks, nothing more is written: a QUIT inside a message would be part of it.
 
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use lettre::transport::smtp::client::AsyncSmtpConnection;
@@ -255,7 +256,11 @@ impl Session {
 
     /// A fault in our own words.
     pub(crate) fn broke(&mut self, sentence: &str) -> Fault {
-        self.fault(Cause::Broke(sentence.to_owned()))
+        self.fault(if self.failing {
+            Cause::System(io::ErrorKind::BrokenPipe, sentence.to_owned())
+        } else {
+            Cause::Broke(sentence.to_owned())
+        })
     }
 
     pub(super) fn wire(&self) -> Wire {

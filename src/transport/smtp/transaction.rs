@@ -7,7 +7,7 @@ use super::body::{Body, Dots};
 use super::plan::Plan;
 use super::session::{Session, limit};
 use super::survey::Survey;
-use crate::mail::{Outcome, Reply, Scope, judge};
+use crate::mail::{EnhancedCode, Outcome, Reason, Reply, Scope, judge};
 use crate::transport::{Cause, Delivery, Fault, Mail, Phase};
 
 /// What is sent before a reply is read must fit the buffers between us and the server, else both
@@ -20,10 +20,10 @@ const WHOLE: u64 = 64 * 1024;
 const WINDOW: usize = 8;
 
 /// Sends a message; the session is ready for the next one unless something broke.
-pub(crate) async fn deliver(session: &mut Session, mail: &Mail<'_>) -> Delivery {
+pub(crate) async fn deliver(session: &mut Session, mail: &Mail<'_>, share: Share) -> Delivery {
     session.enter(Phase::Envelope);
     let verdicts = vec![None; mail.recipients.len()];
-    let mut transaction = Transaction { session, mail, verdicts };
+    let mut transaction = Transaction { session, mail, share, verdicts };
     let fault = transaction.run().await.err();
     let Transaction { session, verdicts, .. } = transaction;
     if fault.is_none() {
@@ -37,9 +37,19 @@ pub(crate) async fn deliver(session: &mut Session, mail: &Mail<'_>) -> Delivery 
     Delivery { outcomes, fault }
 }
 
+/// Who gets the message when the server does not take every recipient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Share {
+    /// Those it takes.
+    Each,
+    /// Nobody.
+    AllOrNone,
+}
+
 struct Transaction<'a> {
     session: &'a mut Session,
     mail: &'a Mail<'a>,
+    share: Share,
     /// In the order of the recipients.
     verdicts: Vec<Option<Outcome>>,
 }
@@ -72,6 +82,9 @@ impl Transaction<'_> {
         let survey = Survey::of(self.mail).map_err(|error| self.unreadable(&error))?;
         let mut plan = Plan::make(self.mail, self.session.capabilities(), survey);
         self.verdicts = std::mem::take(&mut plan.refused);
+        if self.share == Share::AllOrNone && self.verdicts.iter().any(Option::is_some) {
+            self.hold_back();
+        }
         let undecided = self.verdicts.iter().enumerate().filter(|(_, verdict)| verdict.is_none());
         let mut waiting: Vec<usize> = undecided.map(|(which, _)| which).collect();
         while !waiting.is_empty() {
@@ -104,7 +117,9 @@ impl Transaction<'_> {
             let (steps, unsent) = rest.split_at(length);
             rest = unsent;
             let mut bytes = batch.into_bytes();
-            if pipelining && rest.is_empty() {
+            // To send it to none, all replies have to be read first.
+            let unasked = self.share == Share::Each || waiting.len() == 1;
+            if pipelining && rest.is_empty() && unasked {
                 following = self.following(survey)?;
                 following.append_to(&mut bytes);
             }
@@ -121,8 +136,22 @@ impl Transaction<'_> {
             });
             round.again.extend(unasked);
         }
+        if self.share == Share::AllOrNone && round.accepted.len() < waiting.len() {
+            round.accepted.clear();
+            round.again.clear();
+            self.hold_back();
+        }
         self.text(following, &round).await?;
         Ok(round.again)
+    }
+
+    /// For those who would have been served but for another.
+    fn hold_back(&mut self) {
+        let text = "held back: another recipient was not accepted";
+        let reason = Reason::local(EnhancedCode::new(4, 5, 0), text);
+        for verdict in &mut self.verdicts {
+            verdict.get_or_insert_with(|| Outcome::Deferred(reason.clone()));
+        }
     }
 
     /// As many commands as may be sent before a reply is read, and how many they are.
@@ -181,7 +210,9 @@ impl Transaction<'_> {
                 let reply = self.verdict(reply, "RCPT")?;
                 match reply.code {
                     200..=299 => round.accepted.push(which),
-                    452 | 552 if !round.accepted.is_empty() => round.again.push(which),
+                    452 | 552 if !round.accepted.is_empty() && self.share == Share::Each => {
+                        round.again.push(which);
+                    }
                     _ => self.verdicts[which] = Some(judge(Scope::Recipient, reply)),
                 }
             }
@@ -330,7 +361,8 @@ impl Transaction<'_> {
     }
 
     fn unreadable(&mut self, error: &std::io::Error) -> Fault {
-        self.session.broke(&format!("cannot read the message: {error}"))
+        self.session.enter(Phase::Message);
+        self.session.fault(Cause::System(error.kind(), error.to_string()))
     }
 }
 

@@ -1,0 +1,112 @@
+//! The stand-alone smtp program: its contract, and what arrives at the other end.
+
+use std::fs::File;
+use std::io::{Seek, Write};
+
+use command_fds::{CommandFdExt, FdMapping};
+
+use crate::house::{House, Ran, run};
+use crate::smarthost::{Dialogue, Sink};
+
+/// Runs `smtp --host=127.0.0.1 OPTIONS` with a queue file on descriptor 3.
+pub fn smtp(house: &House, options: &[&str], queue_file: impl AsRef<[u8]>) -> Ran {
+    let mut file: File = tempfile::NamedTempFile::new().unwrap().reopen().unwrap();
+    file.write_all(queue_file.as_ref()).unwrap();
+    file.rewind().unwrap();
+    let mut command = house.command("nullmailer");
+    command.arg("smtp").arg("--host=127.0.0.1").args(options).env("HELOHOST", "me.example");
+    command.fd_mappings(vec![FdMapping { parent_fd: file.into(), child_fd: 3 }]).unwrap();
+    run(&mut command, "")
+}
+
+fn port(port: u16) -> String {
+    format!("--port={port}")
+}
+
+const MAIL: &str = "s@x.example\na@x.example\n\nSubject: x\n\nbody\n";
+
+#[test]
+fn a_message_arrives_byte_for_byte_with_every_line_end_crlf() {
+    for offers in [&[][..], &["PIPELINING"], &["PIPELINING", "CHUNKING"], &["CHUNKING"]] {
+        for text in ["", "A: b\n\nc", "A: b\n\n.\n..\n.c\n\n\n", "A: b\r\n\r\nc\r\n"] {
+            let sink = Sink::new().offers(offers);
+            let mail = format!("s@x.example\na@x.example\n\n{text}");
+            smtp(&House::new(), &[&port(sink.port())], mail).success();
+            let received = sink.only_message();
+            assert_eq!(received.sender, "s@x.example");
+            assert_eq!(received.recipients, ["a@x.example"]);
+            let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+            assert_eq!(received.text(), text.replace("\r\n", "\n") + end, "{offers:?}");
+            assert_eq!(received.helo, "me.example");
+            assert_eq!(sink.commands().last().unwrap(), "QUIT");
+        }
+    }
+}
+
+#[test]
+fn a_long_message_arrives_whole_however_it_is_sent() {
+    let body = ".line of text that is a little longer\n".repeat(50_000);
+    let mail = format!("s@x.example\na@x.example\n\nSubject: x\n\n{body}");
+    for offers in [&[][..], &["PIPELINING", "CHUNKING"], &["CHUNKING"]] {
+        let sink = Sink::new().offers(offers);
+        smtp(&House::new(), &[&port(sink.port())], &mail).success();
+        assert!(sink.only_message().text() == format!("Subject: x\n\n{body}"), "{offers:?}");
+    }
+}
+
+#[test]
+fn success_says_what_the_server_said() {
+    let sink = Sink::new().answers(".", "250-2.0.0 taken\n250 as 12345");
+    let ran = smtp(&House::new(), &[&port(sink.port())], MAIL).success();
+    assert_eq!(ran.stdout, "250 2.0.0 taken as 12345\n");
+    assert_eq!(ran.stderr, "smtp: Succeeded: 250 2.0.0 taken as 12345\n");
+}
+
+#[test]
+fn while_one_recipient_is_refused_nobody_gets_the_message() {
+    let mail = "s@x\na@x\nb@x\nc@x\n\nSubject: x\n\nbody\n";
+    for offers in [&[][..], &["PIPELINING", "CHUNKING"]] {
+        for (reply, code) in [("550 5.1.1 gone", 35), ("450 4.2.0 busy", 16)] {
+            let sink = Sink::new().offers(offers).answers("RCPT TO:<b@x>*", reply);
+            let ran = smtp(&House::new(), &[&port(sink.port())], mail).exit(code);
+            assert!(ran.stderr.contains(reply), "{}", ran.stderr);
+            assert!(sink.messages().is_empty());
+        }
+    }
+}
+
+#[test]
+fn the_host_names_itself_as_helohost_says_and_not_at_all_without() {
+    let house = House::new();
+    let mut command = house.command("nullmailer");
+    command.args(["smtp", "--host=127.0.0.1", "--port=1"]);
+    run(&mut command, "").exit(1).complains("HELOHOST is not set");
+}
+
+#[test]
+fn a_failed_connection_has_the_original_programs_codes() {
+    let house = House::new();
+    let mut sink = Sink::new();
+    let port = port(sink.port());
+    sink.stop();
+    smtp(&house, &[&port], MAIL).exit(7).complains("connect: Connection refused");
+    smtp(&house, &[&port, "--host=no-such-host.invalid"], MAIL).exit(2);
+    smtp(&house, &[&port, "--source=192.0.2.1"], MAIL).exit(19).complains("192.0.2.1");
+    smtp(&house, &[&port, "--source=::1"], MAIL).exit(19).complains("no address family in common");
+}
+
+#[test]
+fn a_message_file_that_is_no_queue_file_is_not_sent() {
+    let sink = Sink::new();
+    for broken in ["", "s@x\n\nbody\n", "s@x\na\n\nbody\n"] {
+        smtp(&House::new(), &[&port(sink.port())], broken).exit(13);
+    }
+    assert_eq!(sink.connections(), 0);
+}
+
+#[test]
+fn a_session_is_played_as_written() {
+    let host = Dialogue::play(include_str!("../dialogues/plain.smtp"));
+    smtp(&House::new(), &[&port(host.port())], MAIL).success();
+    assert_eq!(host.played().departed, None);
+}
