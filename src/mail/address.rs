@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Printable;
+use super::printable::Quoted;
 
 /// An address that can stand between `<` and `>` in MAIL and RCPT.
 ///
@@ -67,6 +67,17 @@ impl Address {
         self.0.rsplit_once('@').expect("parse() saw an @").1
     }
 
+    /// As it stands, with quotes if it has any.
+    pub(crate) fn local_part(&self) -> &str {
+        self.0.rsplit_once('@').expect("parse() saw an @").0
+    }
+
+    /// Whether it is made of atoms and dots alone, wherever the dots are: `a..b@x` is.
+    pub(crate) fn is_dotted_atoms(&self) -> bool {
+        let specials = ['(', ')', '[', ']', ',', ';', ':', '\\', '"', '@'];
+        !self.local_part().contains(specials) && !self.domain().contains(specials)
+    }
+
     /// False means that it can only be sent with SMTPUTF8 (RFC 6531).
     pub(crate) fn is_ascii(&self) -> bool {
         self.0.is_ascii()
@@ -97,12 +108,7 @@ impl fmt::Display for Address {
 
 impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN: usize = 100;
-        let cut = self.text.char_indices().nth(SHOWN).map_or(self.text.len(), |(at, _)| at);
-        write!(f, "{:?}", Printable(&self.text[..cut]))?;
-        if cut < self.text.len() {
-            f.write_str("...")?;
-        }
+        Quoted(&self.text).fmt(f)?;
         match self.flaw {
             Flaw::NotUtf8 => f.write_str(" is not UTF-8"),
             Flaw::TooLong => write!(f, " is longer than {} bytes", Address::MAX),

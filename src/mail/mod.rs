@@ -3,10 +3,18 @@
 //! Used by every other room. Pure: no files, sockets, clock, environment or processes here.
 
 mod address;
+mod address_list;
+mod author;
+mod body;
 mod date;
+mod encoded_word;
 mod envelope;
+mod fields;
+mod fold;
+mod header;
 mod helo;
 mod outcome;
+mod prepare;
 mod printable;
 mod remote;
 mod reply;
@@ -16,11 +24,16 @@ mod secret;
 mod stamp;
 
 pub(crate) use address::{Address, AddressError};
+pub(crate) use address_list::{AddressList, Canonical, ListFlaw};
+pub(crate) use author::Author;
+pub(crate) use body::{UnixLines, UntilDot};
 pub(crate) use date::{received_date, rfc5322_date};
 pub(crate) use envelope::{Envelope, NoRecipients, Recipients, ReversePath};
+pub(crate) use header::{Header, HeaderError};
 pub(crate) use helo::Helo;
 pub(crate) use outcome::{Outcome, Reason, Scope, judge};
-pub(crate) use printable::Printable;
+pub(crate) use prepare::{FieldFlaw, Flags, Orders, Prepared, Unusable, prepare};
+pub(crate) use printable::{Printable, Quoted};
 pub(crate) use remote::{
     Family, Login, Mechanism, Protocol, Remote, SecretSource, Security, Tls, Verify,
 };

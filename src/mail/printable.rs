@@ -8,6 +8,10 @@ use std::fmt::{self, Write as _};
 #[derive(Clone, Copy)]
 pub(crate) struct Printable<'a>(pub(crate) &'a str);
 
+/// Shows the beginning of `self.0` in double quotes, as much as fits a message to the user.
+#[derive(Clone, Copy)]
+pub(crate) struct Quoted<'a>(pub(crate) &'a str);
+
 fn hidden(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
@@ -38,6 +42,15 @@ impl fmt::Debug for Printable<'_> {
             }
         }
         f.write_char('"')
+    }
+}
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 100;
+        let cut = self.0.char_indices().nth(SHOWN).map_or(self.0.len(), |(at, _)| at);
+        write!(f, "{:?}", Printable(&self.0[..cut]))?;
+        if cut < self.0.len() { f.write_str("...") } else { Ok(()) }
     }
 }
 

@@ -1,0 +1,72 @@
+//! How the parts of an address are written again: which quotes stay, which do not.
+
+use super::lexer::{is_atom, is_blank};
+
+/// The content of a quoted string without its backslashes.
+pub(super) fn unescape(quoted: &[u8]) -> Vec<u8> {
+    let mut content = Vec::with_capacity(quoted.len());
+    let mut bytes = quoted.iter();
+    while let Some(byte) = bytes.next() {
+        content.extend(if *byte == b'\\' { bytes.next() } else { Some(byte) });
+    }
+    content
+}
+
+pub(super) fn push_quoted(text: &mut Vec<u8>, content: &[u8]) {
+    text.push(b'"');
+    for byte in content {
+        if matches!(byte, b'"' | b'\\') {
+            text.push(b'\\');
+        }
+        text.push(*byte);
+    }
+    text.push(b'"');
+}
+
+/// A quoted word of a name. nullmailer: blanks at its ends go, and so do the quotes, unless the
+/// content holds one of the specials.
+pub(super) fn push_name_word(text: &mut Vec<u8>, quoted: &[u8], alone: bool) {
+    let content = unescape(quoted);
+    let content = content.trim_ascii();
+    // A line feed that begins no fold would begin a field of its own.
+    let content: Vec<u8> = (0..content.len())
+        .map(|at| match content[at] {
+            b'\n' if !content.get(at + 1).is_some_and(|next| is_blank(*next)) => b' ',
+            b'\r' | 0 => b' ',
+            byte => byte,
+        })
+        .collect();
+    let plain = content.iter().all(|byte| is_atom(*byte) || is_blank(*byte));
+    if plain && (alone || !content.is_empty()) {
+        text.extend_from_slice(&content);
+    } else {
+        push_quoted(text, &content);
+    }
+}
+
+/// A quoted word of a local part, for a header. Every blank in it counts.
+pub(super) fn push_local_word(text: &mut Vec<u8>, content: &[u8]) {
+    if !content.is_empty() && content.iter().all(|byte| is_atom(*byte)) {
+        text.extend_from_slice(content);
+    } else {
+        push_quoted(text, content);
+    }
+}
+
+/// A local part for the envelope: with quotes if it cannot do without them (RFC 5321 §4.1.2).
+pub(crate) fn local_part(content: &[u8]) -> Vec<u8> {
+    let dot_string = content
+        .split(|byte| *byte == b'.')
+        .all(|atom| !atom.is_empty() && atom.iter().all(|byte| is_atom(*byte)));
+    if dot_string {
+        return content.to_owned();
+    }
+    let mut text = Vec::with_capacity(content.len() + 2);
+    push_quoted(&mut text, content);
+    text
+}
+
+/// Folds disappear: the line feed goes, the blank behind it stays.
+pub(super) fn unfold(text: &[u8]) -> Vec<u8> {
+    text.iter().copied().filter(|byte| !matches!(byte, b'\n' | b'\r')).collect()
+}
