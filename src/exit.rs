@@ -122,6 +122,26 @@ impl From<crate::spool::Error> for Failure {
     }
 }
 
+impl From<crate::mail::HeaderError> for Failure {
+    fn from(error: crate::mail::HeaderError) -> Self {
+        let exit = match error {
+            crate::mail::HeaderError::Input(_) => Exit::NoInput,
+            _ => Exit::DataErr,
+        };
+        Self::new(exit, error)
+    }
+}
+
+impl From<crate::mail::Unusable> for Failure {
+    fn from(unusable: crate::mail::Unusable) -> Self {
+        let exit = match unusable {
+            crate::mail::Unusable::NoRecipients => Exit::Usage,
+            _ => Exit::DataErr,
+        };
+        Self::new(exit, unusable)
+    }
+}
+
 impl From<crate::submit::Error> for Failure {
     fn from(error: crate::submit::Error) -> Self {
         use crate::submit::Error;

@@ -91,6 +91,11 @@ impl Role {
 }
 
 impl Call {
+    /// The call that another program's options amount to, without arguments.
+    pub(crate) fn into_role(self, role: Role) -> Self {
+        Self { role, args: Vec::new(), ..self }
+    }
+
     /// Picks the role from the name we were invoked by, or from the first argument when that
     /// name is `nullmailer`.
     pub(crate) fn parse(

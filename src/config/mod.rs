@@ -8,6 +8,7 @@ mod bounces;
 mod control;
 mod directories;
 mod hostnames;
+mod limits;
 
 use std::path::PathBuf;
 use std::{fmt, io};
@@ -16,6 +17,7 @@ pub(crate) use bounces::Bounces;
 pub(crate) use control::Control;
 pub(crate) use directories::Directories;
 pub(crate) use hostnames::Hostnames;
+pub(crate) use limits::Limits;
 
 use crate::mail::Printable;
 

@@ -5,6 +5,7 @@
 
 pub(crate) mod dsn;
 pub(crate) mod inject;
+mod intake;
 pub(crate) mod mailq;
 pub(crate) mod newaliases;
 pub(crate) mod nullmailer;

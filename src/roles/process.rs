@@ -20,6 +20,11 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     (!value.is_empty()).then_some(value)
 }
 
+/// The login name of whoever runs us.
+pub(crate) fn login() -> Option<String> {
+    sys::user_name(sys::identity().uid)
+}
+
 pub(crate) fn directories(privilege: Privilege) -> Directories {
     Directories::find(privilege, |name| std::env::var_os(name))
 }

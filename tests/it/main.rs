@@ -3,8 +3,10 @@
 
 mod dsn;
 mod house;
+mod inject;
 mod install;
 mod mailq;
 mod queue;
+mod sendmail;
 mod smarthost;
 mod smtp;
