@@ -52,11 +52,7 @@ impl Control {
     /// A time span: bare seconds as in the original, or with units (`5m`, `1h 30m`, `7days`).
     pub(crate) fn duration(&self, name: &str) -> Result<Option<Duration>, Error> {
         let Some(text) = self.text(name)? else { return Ok(None) };
-        let parsed = match text.parse::<u32>() {
-            Ok(seconds) => Some(Duration::from_secs(seconds.into())),
-            Err(_) => humantime::parse_duration(&text).ok(),
-        };
-        parsed.map(Some).ok_or_else(|| {
+        time_span(&text).map(Some).ok_or_else(|| {
             let flaw =
                 format!("{text:?} is not a duration: write seconds, or units as in 5m or 1h 30m");
             Error::invalid(format!("{}:1", self.place(name)), flaw)
@@ -103,6 +99,14 @@ impl Control {
 
     fn whole(&self, name: &str) -> Result<Option<String>, Error> {
         read(&self.dir.join(name))
+    }
+}
+
+/// Bare seconds, or a number with units.
+pub(super) fn time_span(text: &str) -> Option<Duration> {
+    match text.parse::<u32>() {
+        Ok(seconds) => Some(Duration::from_secs(seconds.into())),
+        Err(_) => humantime::parse_duration(text).ok(),
     }
 }
 

@@ -9,6 +9,8 @@ mod control;
 mod directories;
 mod hostnames;
 mod limits;
+pub(crate) mod option;
+pub(crate) mod remotes;
 
 use std::path::PathBuf;
 use std::{fmt, io};

@@ -27,8 +27,9 @@ pub(crate) struct Remote {
     pub(crate) connections: Option<u16>,
     /// `messages`: messages a session; at least 1.
     pub(crate) messages: Option<u32>,
-    /// The words behind the protocol as written, for an external protocol program.
-    pub(crate) options: Vec<String>,
+    /// For an external protocol program: the words behind the protocol, without a leading `--`.
+    /// What they mean is its affair, and any of them may be a password.
+    pub(crate) options: Vec<Secret>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +120,35 @@ pub(crate) enum Mechanism {
     External,
     Xoauth2,
     OauthBearer,
+}
+
+impl Mechanism {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Plain,
+        Self::Login,
+        Self::CramMd5,
+        Self::ScramSha256,
+        Self::External,
+        Self::Xoauth2,
+        Self::OauthBearer,
+    ];
+
+    /// As servers write it in their EHLO reply.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::Login => "LOGIN",
+            Self::CramMd5 => "CRAM-MD5",
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::External => "EXTERNAL",
+            Self::Xoauth2 => "XOAUTH2",
+            Self::OauthBearer => "OAUTHBEARER",
+        }
+    }
+
+    pub(crate) fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.name().eq_ignore_ascii_case(name))
+    }
 }
 
 impl Remote {

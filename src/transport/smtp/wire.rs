@@ -19,6 +19,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::framing::Framer;
 use crate::mail::Reply;
+use crate::transport::tls;
 
 /// A connection, shared by a session and the lettre connection inside it, and by nobody else.
 #[derive(Clone)]
@@ -216,7 +217,10 @@ impl Inner {
                     );
                 }
                 Poll::Ready(Err(error)) => {
-                    return Poll::Ready(Err(self.broken(format!("cannot read: {error}"))));
+                    // With TLS 1.3 the server's word on our certificate comes after the handshake.
+                    let cause = tls::explain_read(&error);
+                    let cause = cause.unwrap_or_else(|| format!("cannot read: {error}"));
+                    return Poll::Ready(Err(self.broken(cause)));
                 }
             }
         }
