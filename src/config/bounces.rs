@@ -21,13 +21,7 @@ impl Bounces {
         if double_to.is_empty() {
             double_to = control.addresses("adminaddr")?;
         }
-        let lines = match control.text("bouncelines")? {
-            None => 0,
-            Some(text) => text.parse().map_err(|_| {
-                let flaw = format!("{text:?} is not a whole number");
-                Error::invalid(format!("{}:1", control.place("bouncelines")), flaw)
-            })?,
-        };
+        let lines = control.integer("bouncelines")?.unwrap_or(0);
         Ok(Self { to: control.address("bounceto")?, double_to, quote: Quote::lines(lines) })
     }
 
