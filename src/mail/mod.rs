@@ -21,6 +21,7 @@ mod reply;
 pub(crate) mod report;
 mod request;
 mod secret;
+pub(crate) mod smtp_server;
 mod stamp;
 
 pub(crate) use address::{Address, AddressError};

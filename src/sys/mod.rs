@@ -6,10 +6,12 @@
 mod access;
 mod fifo;
 mod identity;
+mod socket;
 
 pub(crate) use access::may_write;
 pub(crate) use fifo::make_fifo;
 pub(crate) use identity::{Identity, host_name, identity, user_name};
+pub(crate) use socket::limit_waiting;
 
 /// open(2): do not wait for the other end of a FIFO.
 pub(crate) const O_NONBLOCK: i32 = nix::libc::O_NONBLOCK;

@@ -10,3 +10,4 @@ mod queue;
 mod sendmail;
 mod smarthost;
 mod smtp;
+mod smtpd;
