@@ -97,21 +97,17 @@ fn message_file() -> io::Result<File> {
 
 /// The first recipient that was refused speaks for the message; those held back for its sake do not.
 fn verdict(delivery: &Delivery) -> (u8, String) {
-    if let Some(fault) = &delivery.fault {
-        return (fault_code(fault), fault.to_string());
-    }
     let refused = delivery.outcomes.iter().find_map(|outcome| match outcome {
         Outcome::Failed(reason) => Some((code::NEVER, reason.to_string())),
         Outcome::Deferred(reason @ Reason::Remote(_)) => Some((code::LATER, reason.to_string())),
         Outcome::Deferred(Reason::Local { .. }) | Outcome::Sent(_) => None,
     });
-    refused.unwrap_or_else(|| match delivery.outcomes.first() {
-        Some(Outcome::Sent(reply)) => (0, reply.to_string()),
-        Some(Outcome::Deferred(reason) | Outcome::Failed(reason)) => {
-            (code::LATER, reason.to_string())
-        }
-        None => (code::READ, "no recipients".to_owned()),
-    })
+    match (refused, &delivery.fault, delivery.outcomes.first()) {
+        (Some(refused @ (code::NEVER, _)), _, _) | (Some(refused), None, _) => refused,
+        (None, _, Some(Outcome::Sent(reply))) => (0, reply.to_string()),
+        (_, Some(fault), _) => (fault_code(fault), fault.to_string()),
+        (None, None, _) => (code::LATER, "nobody was served".to_owned()),
+    }
 }
 
 /// nullmailer's own codes, but for those with bit 32: a failure of the session delays mail.
@@ -129,6 +125,7 @@ fn fault_code(fault: &Fault) -> u8 {
         },
         (Phase::Connect, _) => code::CONNECT,
         (Phase::Login, Cause::Said(reply)) if reply.code / 100 == 5 => code::LOGIN,
+        (_, Cause::Said(reply)) if !(400..600).contains(&reply.code) => code::PROTOCOL,
         (Phase::Setup | Phase::StartTls | Phase::Handshake | Phase::Login, _)
         | (_, Cause::Said(_) | Cause::TimedOut) => code::LATER,
         (_, Cause::System(..)) => code::WRITE,

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests are the outside")]
 
 mod dsn;
+mod hostile;
 mod house;
 mod inject;
 mod install;

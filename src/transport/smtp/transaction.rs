@@ -240,7 +240,10 @@ impl Transaction<'_> {
                 self.data(reply).await?
             }
             Following::Nothing if round.refused => return Ok(()),
-            Following::Nothing if !wanted => return self.reset().await,
+            Following::Nothing if !wanted => {
+                self.reset().await;
+                return Ok(());
+            }
             Following::Nothing if self.session.capabilities().chunking => self.chunks().await?,
             Following::Nothing => {
                 let reply = self.session.command_within("DATA", limit::DATA).await?;
@@ -248,7 +251,10 @@ impl Transaction<'_> {
             }
         };
         self.settle(&round.accepted, &reply);
-        if wanted && reply.is_positive() { Ok(()) } else { self.reset().await }
+        if !wanted || !reply.is_positive() {
+            self.reset().await;
+        }
+        Ok(())
     }
 
     /// Goes on from the reply to DATA: the message, its final dot, and the reply to that.
@@ -352,12 +358,14 @@ impl Transaction<'_> {
         }
     }
 
-    /// Leaves a transaction that did not end with its message.
-    async fn reset(&mut self) -> Result<(), Fault> {
-        if self.session.is_open() && !self.session.command("RSET").await?.is_positive() {
+    /// Leaves a transaction that did not end with its message. Every verdict is in by then, so a
+    /// server that goes instead is no fault; the session is over all the same.
+    async fn reset(&mut self) {
+        if self.session.is_open()
+            && !self.session.command("RSET").await.is_ok_and(|reply| reply.is_positive())
+        {
             self.session.end();
         }
-        Ok(())
     }
 
     fn unreadable(&mut self, error: &std::io::Error) -> Fault {

@@ -117,6 +117,8 @@ impl Wire {
     /// # Errors
     /// The server closed the connection or broke the protocol.
     pub(super) async fn early_reply(&self) -> io::Result<Option<Reply>> {
+        // Writes that never wait give the runtime no chance to see what has arrived.
+        tokio::task::yield_now().await;
         future::poll_fn(|cx| {
             let reply = match self.inner().poll_reply(cx) {
                 Poll::Ready(reply) => reply.map(Some),

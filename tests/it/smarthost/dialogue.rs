@@ -8,6 +8,10 @@
 //! > tls                the handshake
 //! > drip 250 ok        one byte after the other, slowly and without end
 //! > flood 1000000      so many bytes of x without a line end
+//! > long 3000          the same, and then the line end
+//! > repeat 300 250-x   so many times this line
+//! > chunk              reads what the last BDAT announced
+//! > stall              reads no more, for longer than a client with a limit of 1 s waits
 //! > nothing            the client must close without another byte
 //! > hang               says nothing until the client goes
 //! > close              no further byte to the client
@@ -143,13 +147,26 @@ impl Player {
                     std::thread::sleep(Duration::from_millis(50));
                 }
             }
-            ("flood", count) => {
-                let mut left: usize = count.parse().unwrap();
-                let block = vec![b'x'; 65536];
-                while left > 0 && self.stream.send(&block[..left.min(65536)]).is_ok() {
-                    left -= left.min(65536);
-                }
+            // The client may go before all of it is sent.
+            ("flood", count) => drop(self.stream.send(&vec![b'x'; count.parse().unwrap()])),
+            ("long", count) => {
+                let line = format!("{}\r\n", "x".repeat(count.parse().unwrap()));
+                self.send(&mut line.into_bytes())?;
             }
+            ("repeat", text) => {
+                let (count, line) = text.split_once(' ').unwrap();
+                let lines = format!("{line}\r\n").repeat(count.parse().unwrap());
+                drop(self.stream.send(lines.as_bytes()));
+            }
+            ("chunk", _) => {
+                let heard = String::from_utf8_lossy(&self.heard);
+                let announced = heard.rsplit("BDAT ").next().and_then(|rest| {
+                    rest.split([' ', '\r']).next().and_then(|count| count.parse().ok())
+                });
+                let chunk = self.stream.bytes(announced.expect("BDAT was heard"));
+                chunk.ok_or("the client left in a chunk")?;
+            }
+            ("stall", _) => std::thread::sleep(Duration::from_secs(3)),
             ("nothing", _) => {
                 let rest = self.stream.rest();
                 if !rest.is_empty() {
