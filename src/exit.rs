@@ -109,10 +109,13 @@ impl From<crate::config::Error> for Failure {
 
 impl From<crate::spool::Error> for Failure {
     fn from(error: crate::spool::Error) -> Self {
+        use crate::spool::Error;
         use std::io::ErrorKind;
-        let (crate::spool::Error::Io { source, .. } | crate::spool::Error::Missing { source, .. }) =
-            &error;
-        let exit = match source.kind() {
+        let kind = match &error {
+            Error::Io { source, .. } | Error::Missing { source, .. } => source.kind(),
+            Error::Locked { .. } => ErrorKind::WouldBlock,
+        };
+        let exit = match kind {
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Exit::NoPerm,
             ErrorKind::NotFound | ErrorKind::NotADirectory => Exit::CantCreat,
             // A full disk or quota, a failing disk: the caller still has the message.

@@ -8,6 +8,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod config;
+mod delivery;
 mod exit;
 mod log;
 mod mail;

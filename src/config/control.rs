@@ -68,6 +68,28 @@ impl Control {
         })
     }
 
+    /// A whole number that is not negative.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, Error> {
+        let Some(number) = self.integer(name)? else { return Ok(None) };
+        let flaw = |_| Error::invalid(format!("{}:1", self.place(name)), "is negative");
+        number.try_into().map(Some).map_err(flaw)
+    }
+
+    /// One of a few words; the default where the file is not set.
+    pub(crate) fn choice<T: Copy + Default>(
+        &self,
+        name: &str,
+        words: &[(&str, T)],
+    ) -> Result<T, Error> {
+        let Some(text) = self.text(name)? else { return Ok(T::default()) };
+        let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+        found.ok_or_else(|| {
+            let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+            let flaw = format!("{text:?} is none of {}", known.join(", "));
+            Error::invalid(format!("{}:1", self.place(name)), flaw)
+        })
+    }
+
     /// One address.
     pub(crate) fn address(&self, name: &str) -> Result<Option<Address>, Error> {
         let Some(text) = self.text(name)? else { return Ok(None) };

@@ -9,8 +9,10 @@ mod control;
 mod directories;
 mod hostnames;
 mod limits;
+mod logging;
 pub(crate) mod option;
 pub(crate) mod remotes;
+mod settings;
 
 use std::path::PathBuf;
 use std::{fmt, io};
@@ -20,6 +22,8 @@ pub(crate) use control::Control;
 pub(crate) use directories::Directories;
 pub(crate) use hostnames::Hostnames;
 pub(crate) use limits::Limits;
+pub(crate) use logging::{Logging, Target};
+pub(crate) use settings::Settings;
 
 use crate::mail::Printable;
 

@@ -1,5 +1,7 @@
 //! mailq(1): lists the queue, in exactly the original's lines.
 //!
+//! A recipient that was served, or bounced, is not listed any more.
+//!
 //! May be set-uid, and then looks at no environment. Like the original it takes no options and
 //! ignores what it is given.
 
@@ -10,7 +12,7 @@ use jiff::tz::TimeZone;
 
 use super::process;
 use crate::exit::{Exit, Failure};
-use crate::mail::Printable;
+use crate::mail::{Address, Printable};
 use crate::role::{Call, Privilege};
 use crate::spool::{QueueId, Spool};
 
@@ -47,7 +49,10 @@ fn list(out: &mut impl Write, spool: &Spool, id: &QueueId, zone: &TimeZone) -> i
         write!(out, " from <{}>", Printable(&String::from_utf8_lossy(sender)))?;
     }
     writeln!(out)?;
-    for recipient in found.recipients() {
+    // A journal that cannot be read hides nobody.
+    let history = spool.history(id).unwrap_or_default();
+    let served = |line: &[u8]| Address::parse(line).is_ok_and(|one| !history.is_pending(&one));
+    for recipient in found.recipients().filter(|line| !served(line)) {
         writeln!(out, "  to <{}>", Printable(&String::from_utf8_lossy(&recipient)))?;
     }
     Ok(())

@@ -1,8 +1,142 @@
-//! the delivery daemon
+//! nullmailer-send(8): the delivery daemon.
+//!
+//! Runs in the foreground and logs to stdout. The trigger and signals wake it; SIGTERM and SIGINT
+//! end it after the delivery that runs, within ten seconds.
 
+use std::cell::RefCell;
+use std::hash::RandomState;
+use std::io;
+use std::os::unix::net::UnixDatagram;
+
+use anyhow::Context as _;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::unix::pipe;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::LocalSet;
+
+use super::process;
+use crate::config::{Control, Logging, Target};
+use crate::delivery::{Engine, Wake};
 use crate::exit::{Exit, Failure};
+use crate::log::{Log, Sink};
 use crate::role::Call;
+use crate::spool::Spool;
+use crate::submit::Submitter;
+use crate::sys::{Names, Watch};
 
 pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
-    Err(Failure::new(Exit::Unavailable, format!("{} is not built yet", call.name)))
+    let submitter = process::submitter(call.privilege);
+    let spool = Spool::open(&submitter.directories.spool)?;
+    let _lock = spool.lock()?;
+    let trigger = spool.listen()?;
+    let queue = spool.queue();
+    let log = open_log(&submitter)?;
+    log.started(env!("CARGO_PKG_VERSION"), spool.root());
+    let mut engine = Engine::new(spool, log, submitter, process::moment, process::time_zone());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::OsErr, format_args!("cannot start: {error}")))?;
+    let ended = LocalSet::new().block_on(&runtime, async {
+        let (wakes, inbox) = mpsc::channel(16);
+        listen(trigger, &wakes)?;
+        if let Ok(watch) = Watch::new(&queue) {
+            tokio::task::spawn_local(watch_queue(watch, wakes.clone()));
+            engine.is_watched();
+        }
+        engine.run(inbox).await;
+        Ok::<_, anyhow::Error>(())
+    });
+    // A name look-up that hangs in its thread must not hold up the end.
+    runtime.shutdown_background();
+    match ended {
+        Ok(()) => Ok(Exit::Ok),
+        Err(error) => Err(Failure::new(Exit::OsErr, format_args!("{error:#}"))),
+    }
+}
+
+/// The log as the control files want it. One that cannot be opened is an error now, rather than
+/// silence later.
+fn open_log(submitter: &Submitter) -> Result<Log, Failure> {
+    let logging = Logging::read(&Control::new(&submitter.directories.config))?;
+    let connect = |path: &str| {
+        let socket = UnixDatagram::unbound()?;
+        socket.connect(path)?;
+        // A log daemon that hangs must not hold up mail.
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    };
+    let open = |path| {
+        connect(path).map_err(|error: io::Error| {
+            Failure::new(Exit::OsErr, format_args!("cannot log to {path}: {error}"))
+        })
+    };
+    let sink = match logging.target {
+        Target::Stdout => Sink::Stream(RefCell::new(Box::new(io::stdout()))),
+        Target::Syslog => Sink::Syslog { socket: open("/dev/log")?, pid: std::process::id() },
+        Target::Journal => Sink::Journal(open("/run/systemd/journal/socket")?),
+    };
+    Ok(Log {
+        sink,
+        format: logging.format,
+        addresses: logging.addresses,
+        salt: RandomState::new(),
+        clock: process::moment,
+    })
+}
+
+/// Turns the trigger and the signals into wakes, from now on.
+fn listen(trigger: std::fs::File, wakes: &mpsc::Sender<Wake>) -> anyhow::Result<()> {
+    let receiver =
+        pipe::Receiver::from_file_unchecked(trigger).context("cannot watch the trigger")?;
+    tokio::task::spawn_local(watch_trigger(receiver, wakes.clone()));
+    for (kind, wake) in [
+        (SignalKind::alarm(), Wake::Flush),
+        (SignalKind::hangup(), Wake::Reload),
+        (SignalKind::terminate(), Wake::Stop),
+        (SignalKind::interrupt(), Wake::Stop),
+    ] {
+        let mut signals = signal(kind).context("cannot catch signals")?;
+        let wakes = wakes.clone();
+        tokio::task::spawn_local(async move {
+            while signals.recv().await.is_some() && wakes.send(wake.clone()).await.is_ok() {}
+        });
+    }
+    Ok(())
+}
+
+/// A NUL byte says that there is new mail; anything else, as in `echo 1 > trigger`, asks for
+/// everything to be tried now.
+async fn watch_trigger(mut trigger: pipe::Receiver, wakes: mpsc::Sender<Wake>) {
+    let mut bytes = [0; 4096];
+    loop {
+        match trigger.read(&mut bytes).await {
+            Ok(length) => {
+                let flush = bytes[..length].iter().any(|byte| *byte != 0);
+                if wakes.send(Wake::NewMail).await.is_err() {
+                    return;
+                }
+                if flush && wakes.send(Wake::Flush).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return,
+        }
+    }
+}
+
+/// Tells what appears in the queue, whoever puts it there.
+async fn watch_queue(mut watch: Watch, wakes: mpsc::Sender<Wake>) {
+    loop {
+        let wake = match watch.next().await {
+            Ok(Names::Appeared(names)) => Wake::Appeared(names),
+            Ok(Names::TooMany) => Wake::Rescan,
+            Err(_) => return,
+        };
+        if wakes.send(wake).await.is_err() {
+            return;
+        }
+    }
 }

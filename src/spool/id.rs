@@ -2,13 +2,15 @@
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::sync::Arc;
 
 /// A file name in `queue/`: made by us or read there, without a slash or a leading dot.
 ///
 /// The original names files `SECONDS.PID`; a second message of one process in one second gets
-/// `SECONDS.PID.1`. Tools may queue under any other name.
+/// `SECONDS.PID.1`. Tools may queue under any other name. Copies share one text: the daemon holds
+/// an id for every message of a queue.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct QueueId(Box<str>);
+pub(crate) struct QueueId(Arc<str>);
 
 impl QueueId {
     pub(super) fn new(seconds: u64, pid: u32, nth: u32) -> Self {

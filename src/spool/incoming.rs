@@ -6,9 +6,10 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Error, QueueId, Spool, sync_dir, trigger};
+use crate::mail::DeliveryRequest;
 
 /// When a message came and which process took it: what its name is made of.
 #[derive(Clone, Copy, Debug)]
@@ -80,11 +81,13 @@ impl Incoming<'_> {
     }
 
     /// Makes it mail and wakes the daemon. After `Ok` the message survives a power cut.
-    pub(crate) fn commit(mut self) -> Result<QueueId, Error> {
+    ///
+    /// What the sender asked of delivery is kept before the message is in the queue.
+    pub(crate) fn commit(mut self, request: &DeliveryRequest) -> Result<QueueId, Error> {
         self.file.flush().map_err(Error::at("write", &self.tmp))?;
         self.file.get_ref().sync_all().map_err(Error::at("sync", &self.tmp))?;
         let queue = self.spool.queue();
-        let id = self.link(&queue)?;
+        let id = self.link(&queue, request)?;
         // The name must reach the disk before the caller is told "queued". If it does not, the
         // message must not be sent either: the caller will try again.
         if let Err(error) = sync_dir(&queue) {
@@ -98,13 +101,26 @@ impl Incoming<'_> {
         Ok(id)
     }
 
-    fn link(&self, queue: &std::path::Path) -> Result<QueueId, Error> {
+    fn link(&self, queue: &Path, request: &DeliveryRequest) -> Result<QueueId, Error> {
+        let asked = *request != DeliveryRequest::default();
         let mut nth = 0;
         loop {
             let id = QueueId::new(self.stamp.seconds, self.stamp.pid, nth);
             let queued = queue.join(id.as_str());
+            if asked && queued.exists() && nth < NAMES {
+                nth += 1;
+                continue;
+            }
+            let begun = if asked { self.spool.begin_journal(&id, request) } else { Ok(()) };
             // link(2), not rename(2): it fails rather than replace another message.
-            match fs::hard_link(&self.tmp, &queued) {
+            let linked = begun.and_then(|()| {
+                fs::hard_link(&self.tmp, &queued).inspect_err(|_| {
+                    if asked {
+                        self.spool.forget_journal(&id);
+                    }
+                })
+            });
+            match linked {
                 Ok(()) => return Ok(id),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && nth < NAMES => {
                     nth += 1;
@@ -175,7 +191,7 @@ mod tests {
         for text in ["one", "two"] {
             let mut incoming = spool.incoming(STAMP).unwrap();
             incoming.write_all(text.as_bytes()).unwrap();
-            incoming.commit().unwrap();
+            incoming.commit(&DeliveryRequest::default()).unwrap();
         }
         assert_eq!(names(spool.queue()), ["1763812000.812", "1763812000.812.1"]);
         assert!(names(spool.tmp()).is_empty());
@@ -188,7 +204,7 @@ mod tests {
         fs::write(spool.tmp().join("812"), "theirs").unwrap();
         let mut incoming = spool.incoming(STAMP).unwrap();
         incoming.write_all(b"ours").unwrap();
-        incoming.commit().unwrap();
+        incoming.commit(&DeliveryRequest::default()).unwrap();
         assert_eq!(fs::read(spool.tmp().join("812")).unwrap(), b"theirs");
     }
 

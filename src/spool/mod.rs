@@ -5,9 +5,13 @@
 //! directions; `docs/spool.md` has every state and every crash as a row.
 #![allow(clippy::disallowed_methods, reason = "the spool door")]
 
+mod entry;
 mod id;
 mod incoming;
+mod journal;
 mod listing;
+mod lock;
+mod scan;
 mod trigger;
 
 use std::fs::{self, DirBuilder, File};
@@ -15,8 +19,12 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
+pub(crate) use entry::{Entry, Unusable};
 pub(crate) use id::QueueId;
 pub(crate) use incoming::{Incoming, Stamp};
+pub(crate) use journal::{Event, History};
+pub(crate) use lock::Lock;
+pub(crate) use scan::Waiting;
 
 /// An existing spool. Cheap to make; nothing is held open.
 #[derive(Clone, Debug)]
@@ -37,6 +45,10 @@ pub(crate) enum Error {
         path: PathBuf,
         source: io::Error,
     },
+    /// Another daemon works on it.
+    Locked {
+        path: PathBuf,
+    },
 }
 
 impl Error {
@@ -53,6 +65,9 @@ impl fmt::Display for Error {
             }
             Self::Missing { path, source } => {
                 write!(f, "cannot use spool {}: {source}", path.display())
+            }
+            Self::Locked { path } => {
+                write!(f, "cannot lock {}: another nullmailer-send is running", path.display())
             }
         }
     }

@@ -1,16 +1,40 @@
 //! The FIFO that wakes the daemon.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::PathBuf;
 
-use super::Spool;
-use crate::sys::O_NONBLOCK;
+use super::{Error, Spool};
+use crate::sys::{self, O_NOFOLLOW, O_NONBLOCK};
 
 impl Spool {
     pub(crate) fn trigger(&self) -> PathBuf {
         self.root.join("trigger")
+    }
+
+    /// Opens the FIFO for the daemon, without blocking; makes it where it is missing.
+    ///
+    /// It is open for writing too: a FIFO without a writer would read as ended for ever.
+    pub(crate) fn listen(&self) -> Result<File, Error> {
+        let path = self.trigger();
+        match sys::make_fifo(&path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(Error::at("create", &path)(error));
+            }
+            _ => {}
+        }
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(O_NONBLOCK | O_NOFOLLOW)
+            .open(&path)
+            .map_err(Error::at("open", &path))?;
+        if file.metadata().is_ok_and(|meta| meta.file_type().is_fifo()) {
+            Ok(file)
+        } else {
+            Err(Error::at("open", &path)(io::Error::other("is not a FIFO")))
+        }
     }
 
     /// Asks the daemon to retry everything now, as any byte but NUL does.

@@ -26,20 +26,9 @@ impl Policy {
         control: &Control,
         me: impl FnOnce() -> Result<String, config::Error>,
     ) -> Result<Self, config::Error> {
-        let parse = |name: &str, text: &str| {
-            Address::parse(text.trim().as_bytes()).map_err(|error| {
-                config::Error::invalid(format!("{}:1", control.place(name)), error.to_string())
-            })
-        };
-        let admin = match control.text("adminaddr")? {
-            None => None,
-            Some(text) => {
-                let addresses = text.split(',').map(|one| parse("adminaddr", one));
-                Some(Admin { addresses: addresses.collect::<Result<_, _>>()?, me: me()? })
-            }
-        };
-        let all_mail_from =
-            control.text("allmailfrom")?.map(|text| parse("allmailfrom", &text)).transpose()?;
+        let addresses = control.addresses("adminaddr")?;
+        let admin = if addresses.is_empty() { None } else { Some(Admin { addresses, me: me()? }) };
+        let all_mail_from = control.address("allmailfrom")?;
         Ok(Self { admin, all_mail_from })
     }
 

@@ -104,7 +104,7 @@ impl Submitter {
                 Err(error) => return Err(Error::Input(error)),
             };
         }
-        Ok(incoming.commit()?)
+        Ok(incoming.commit(&envelope.request)?)
     }
 
     /// The trace line of this hop, exactly the original's.

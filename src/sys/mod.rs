@@ -7,13 +7,18 @@ mod access;
 mod fifo;
 mod identity;
 mod socket;
+mod watch;
 
 pub(crate) use access::may_write;
 pub(crate) use fifo::make_fifo;
 pub(crate) use identity::{Identity, host_name, identity, user_name};
 pub(crate) use socket::limit_waiting;
+pub(crate) use watch::{Names, Watch};
 
 /// open(2): do not wait for the other end of a FIFO.
 pub(crate) const O_NONBLOCK: i32 = nix::libc::O_NONBLOCK;
 /// open(2): fail on a symbolic link.
 pub(crate) const O_NOFOLLOW: i32 = nix::libc::O_NOFOLLOW;
+/// What open(2) says to a link under `O_NOFOLLOW`.
+pub(crate) const ELOOP: i32 =
+    if cfg!(target_os = "freebsd") { nix::libc::EMLINK } else { nix::libc::ELOOP };

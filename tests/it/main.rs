@@ -1,6 +1,7 @@
 //! Behaviour, through the real binary: real processes, real files, real sockets, real TLS.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests are the outside")]
 
+mod daemon;
 mod dsn;
 mod hostile;
 mod house;
@@ -8,6 +9,7 @@ mod inject;
 mod install;
 mod mailq;
 mod queue;
+mod send;
 mod sendmail;
 mod smarthost;
 mod smtp;

@@ -1,0 +1,212 @@
+//! One message through the remotes, in their order.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::plan::{Plan, Route};
+use crate::log::{Log, Via};
+use crate::mail::{Address, EnhancedCode, Outcome, Protocol, Reason, Remote};
+use crate::spool::Entry;
+use crate::transport::{Cause, Delivery, Fault, Mail, Phase, Session};
+
+/// What an attempt came to, for each recipient that was waiting.
+pub(super) struct Attempt {
+    pub(super) verdicts: Vec<Verdict>,
+    /// False if no remote looked at the message: nothing was learnt about it, only about them.
+    pub(super) tried: bool,
+}
+
+/// The last word on one recipient.
+pub(super) struct Verdict {
+    pub(super) recipient: Address,
+    /// The host that decided; `None` where no remote could be asked.
+    pub(super) host: Option<String>,
+    pub(super) protocol: Protocol,
+    pub(super) outcome: Outcome,
+}
+
+/// Offers the message to each remote until no recipient waits or no remote is left.
+///
+/// Recipients that are served or refused are done with; the others go on to the next remote.
+pub(super) async fn attempt(
+    plan: &Plan,
+    log: &Log,
+    entry: &Entry,
+    pending: Vec<Address>,
+    age: Duration,
+) -> Attempt {
+    let waiting = |recipient| Verdict {
+        recipient,
+        host: None,
+        protocol: Protocol::Smtp,
+        outcome: Outcome::Deferred(Reason::local(
+            EnhancedCode::new(4, 3, 5),
+            "no remote to send to",
+        )),
+    };
+    let mut result = Attempt { verdicts: pending.into_iter().map(waiting).collect(), tried: false };
+    for route in &plan.routes {
+        let rest: Vec<Address> = result.waiting().map(|one| one.recipient.clone()).collect();
+        if rest.is_empty() {
+            break;
+        }
+        match through(plan, log, entry, route, &rest, age).await {
+            Ok(delivery) => {
+                result.tried = true;
+                log_outcome(log, delivery.fault.as_ref(), &delivery.outcomes);
+                result.merge(&route.remote, delivery.outcomes);
+            }
+            Err(reason) => {
+                let outcomes = rest.iter().map(|_| Outcome::Deferred(reason.clone())).collect();
+                result.merge(&route.remote, outcomes);
+            }
+        }
+    }
+    result
+}
+
+impl Attempt {
+    /// Those whose last word is "later".
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &Verdict> {
+        self.verdicts.iter().filter(|one| matches!(one.outcome, Outcome::Deferred(_)))
+    }
+
+    /// Takes over the outcomes of one remote, which are those of the waiting, in their order.
+    fn merge(&mut self, remote: &Remote, outcomes: Vec<Outcome>) {
+        let waiting =
+            self.verdicts.iter_mut().filter(|one| matches!(one.outcome, Outcome::Deferred(_)));
+        for (verdict, outcome) in waiting.zip(outcomes) {
+            verdict.outcome = outcome;
+            verdict.host = Some(remote.host.clone());
+            verdict.protocol = remote.protocol.clone();
+        }
+    }
+}
+
+/// One remote. `Err` if no session could be had: the reason is the remote's, not the message's.
+async fn through(
+    plan: &Plan,
+    log: &Log,
+    entry: &Entry,
+    route: &Route,
+    recipients: &[Address],
+    age: Duration,
+) -> Result<Delivery, Reason> {
+    let resting = || {
+        let health = route.health.borrow();
+        let reason = || health.reason().cloned().expect("a remote that rests has a reason");
+        if health.may_try(Instant::now()) { None } else { Some(reason()) }
+    };
+    if let Some(reason) = resting() {
+        return Err(reason);
+    }
+    let slot = route.pool.slot().await;
+    // It may have failed for another message while this one waited.
+    if let Some(reason) = resting() {
+        return Err(reason);
+    }
+    let turn = route.pace.borrow_mut().turn(Instant::now());
+    sleep_until(turn).await;
+    log.attempt(&entry.id, &route.remote, &entry.envelope, &entry.message_ids());
+    let mail = Mail {
+        sender: &entry.envelope.sender,
+        recipients,
+        request: &entry.envelope.request,
+        file: &entry.file,
+        offset: entry.offset,
+        size: entry.size,
+    };
+    let mut kept = slot.reuse();
+    loop {
+        let fresh = kept.is_none();
+        let (mut session, carried) = match kept.take() {
+            Some(kept) => kept,
+            None => (open(plan, log, route).await?, 0),
+        };
+        let delivery = deliver(plan, &mut session, &mail).await;
+        for (recipient, outcome) in recipients.iter().zip(&delivery.outcomes) {
+            log.recipient(&entry.id, recipient, &via(route, &session), age.as_secs(), outcome);
+        }
+        match &delivery.fault {
+            None => {
+                if route.health.borrow_mut().recovered() {
+                    log.remote_recovered(&route.remote);
+                }
+                let done = if session.is_reusable() {
+                    slot.keep(session, carried + 1, Instant::now())
+                } else {
+                    Some(session)
+                };
+                if let Some(session) = done {
+                    session.close().await;
+                }
+                return Ok(delivery);
+            }
+            // A server may close a session that it finds too old at any time; that the message
+            // came next is chance, and nothing of it was taken.
+            Some(fault)
+                if !fresh && fault.phase == Phase::Envelope && nothing_settled(&delivery) => {}
+            Some(fault) => {
+                let (reason, now) = (fault.reason(), Instant::now());
+                route.health.borrow_mut().broke(reason, &plan.schedule, now);
+                return Ok(delivery);
+            }
+        }
+    }
+}
+
+/// Opens a session, or writes down that the remote is unwell.
+async fn open(plan: &Plan, log: &Log, route: &Route) -> Result<Session, Reason> {
+    route.health.borrow_mut().trying(Instant::now(), &plan.schedule);
+    match plan.dialer.open(&route.remote).await {
+        Ok(session) => {
+            if route.health.borrow_mut().recovered() {
+                log.remote_recovered(&route.remote);
+            }
+            Ok(session)
+        }
+        Err(fault) => {
+            log.remote_failed(&route.remote, &fault);
+            log.sending_failed(&fault);
+            let reason = fault.reason();
+            route.health.borrow_mut().failed(reason.clone(), &plan.schedule, Instant::now());
+            Err(reason)
+        }
+    }
+}
+
+/// The transaction, within `sendtimeout`. A session whose time is up is dropped as it is: a QUIT
+/// might land in the middle of the message.
+async fn deliver(plan: &Plan, session: &mut Session, mail: &Mail<'_>) -> Delivery {
+    let Some(limit) = plan.settings.send_timeout else { return session.deliver(mail).await };
+    if let Ok(delivery) = timeout(limit, session.deliver(mail)).await {
+        return delivery;
+    }
+    let cause = Cause::Broke("sendtimeout is over".to_owned());
+    let fault = Fault { phase: Phase::Data, peer: session.peer().address, cause };
+    let outcomes = mail.recipients.iter().map(|_| Outcome::Deferred(fault.reason())).collect();
+    Delivery { outcomes, fault: Some(fault) }
+}
+
+fn nothing_settled(delivery: &Delivery) -> bool {
+    delivery.outcomes.iter().all(|outcome| matches!(outcome, Outcome::Deferred(_)))
+}
+
+fn via<'a>(route: &'a Route, session: &'a Session) -> Via<'a> {
+    let peer = session.peer();
+    Via { remote: &route.remote, address: peer.address, tls: peer.tls.as_deref() }
+}
+
+/// The original's line at the end of a transaction.
+fn log_outcome(log: &Log, fault: Option<&Fault>, outcomes: &[Outcome]) {
+    let refused = outcomes.iter().find_map(|outcome| match outcome {
+        Outcome::Sent(_) => None,
+        Outcome::Deferred(reason) | Outcome::Failed(reason) => Some(reason),
+    });
+    match (fault, refused) {
+        (Some(fault), _) => log.sending_failed(fault),
+        (None, Some(reason)) => log.sending_failed(reason),
+        (None, None) => log.sent_file(),
+    }
+}

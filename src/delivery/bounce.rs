@@ -1,0 +1,98 @@
+//! Tells the sender what failed: one report per attempt, queued like any mail.
+
+use jiff::tz::TimeZone;
+
+use super::attempt::Verdict;
+use crate::config::Settings;
+use crate::log::{Clock, Log};
+use crate::mail::report::{Failed, Kind, Report, Reporter, is_eight_bit};
+use crate::mail::{DeliveryRequest, Notify, Outcome, Recipients, ReversePath};
+use crate::spool::{Entry, Spool, Stamp};
+use crate::submit::{self, Submission, Submitter};
+
+/// Composes bounces and puts them into the queue.
+pub(super) struct Bouncer {
+    pub(super) spool: Spool,
+    pub(super) submitter: Submitter,
+    pub(super) clock: Clock,
+    pub(super) zone: TimeZone,
+}
+
+impl Bouncer {
+    /// Reports the recipients that failed in the attempt at `time`. After `Ok` the report is as safe as
+    /// any mail, or there is nobody who wants one.
+    pub(super) fn bounce(
+        &self,
+        settings: &Settings,
+        log: &Log,
+        entry: &Entry,
+        failed: &[&Verdict],
+        time: i64,
+    ) -> Result<(), submit::Error> {
+        let sender = &entry.envelope.sender;
+        // Nobody hears of a bounce that bounces (RFC 5321 §4.5.5).
+        let to = settings.bounces.recipients(sender).filter(|_| !sender.is_null());
+        let Some(to) = to else {
+            log.no_double_bounce(&entry.id);
+            return Ok(());
+        };
+        let request = &entry.envelope.request;
+        if matches!(request.notify, Some(Notify::Never | Notify::On { failure: false, .. })) {
+            log.not_bounced(&entry.id, "its sender does not want to know");
+            return Ok(());
+        }
+        log.bouncing(&entry.id);
+        self.queue(settings, entry, to, failed, time)
+    }
+
+    fn queue(
+        &self,
+        settings: &Settings,
+        entry: &Entry,
+        recipients: Recipients,
+        failed: &[&Verdict],
+        time: i64,
+    ) -> Result<(), submit::Error> {
+        let moment = (self.clock)();
+        let failed: Vec<_> = failed
+            .iter()
+            .filter_map(|one| match &one.outcome {
+                Outcome::Failed(reason) => {
+                    Some(Failed::new(&one.recipient, &one.protocol, reason, one.host.as_deref()))
+                }
+                _ => None,
+            })
+            .collect();
+        let quote = settings.bounces.quote.for_request(entry.envelope.request.ret, Kind::Failed);
+        let report = Report {
+            reporter: Reporter {
+                me: &settings.names.me,
+                id_host: &settings.names.id_host,
+                zone: &self.zone,
+                moment,
+            },
+            kind: Kind::Failed,
+            original_sender: &entry.envelope.sender,
+            to: &format!("<{}>", entry.envelope.sender),
+            arrival: entry.arrival,
+            last_attempt: time,
+            request: &entry.envelope.request,
+            recipients: &failed,
+            quote,
+            eight_bit: is_eight_bit(entry.reader(), quote).map_err(submit::Error::Input)?,
+        };
+        let submitter = Submitter {
+            stamp: Stamp { seconds: moment.seconds, pid: moment.pid },
+            ..self.submitter.clone()
+        };
+        let submission = Submission {
+            sender: ReversePath::Null,
+            recipients,
+            request: DeliveryRequest::default(),
+            head: b"",
+            body: &mut report.stream(entry.reader()),
+        };
+        submitter.accept(&self.spool, submission)?;
+        Ok(())
+    }
+}

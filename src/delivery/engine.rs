@@ -1,0 +1,448 @@
+//! The loop: wakes, takes what is due, and lets so many deliveries run side by side.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use tokio::sync::mpsc::Receiver;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use super::attempt::attempt;
+use super::bounce::Bouncer;
+use super::index::Index;
+use super::plan::Plan;
+use super::settle::{Next, Settler};
+use super::width::Width;
+use crate::config::{Control, Settings};
+use crate::log::{Clock, Log};
+use crate::spool::{QueueId, Spool, Unusable, Waiting};
+use crate::submit::Submitter;
+use crate::transport::Dialer;
+
+/// What wakes the engine from outside.
+#[derive(Clone, Debug)]
+pub(crate) enum Wake {
+    /// The trigger was pulled: there is new mail.
+    NewMail,
+    /// These names have appeared in the queue.
+    Appeared(Vec<OsString>),
+    /// The queue is to be read: more has appeared than can be told.
+    Rescan,
+    /// Everything is to be tried now.
+    Flush,
+    /// The configuration is to be read again.
+    Reload,
+    /// Finish what runs and end.
+    Stop,
+}
+
+/// Delivers a queue. One at a time per spool: the caller holds its lock.
+pub(crate) struct Engine {
+    core: Rc<Core>,
+    plan: Option<Rc<Plan>>,
+    index: Index,
+    width: Width,
+    running: JoinSet<Finished>,
+    /// Sessions that say goodbye.
+    closing: JoinSet<()>,
+    /// Deliveries go on, and "Starting delivery" was logged for them.
+    passing: bool,
+    /// `pausetime` is zero: everything is tried once.
+    one_shot: bool,
+    /// Names that appear in the queue are told by [`Wake::Appeared`].
+    watched: bool,
+    /// Set when we were told to stop: what still runs then is let go.
+    stop_by: Option<Instant>,
+    /// Set while the configuration cannot be used: when to look again.
+    look_again: Option<Instant>,
+}
+
+/// What every delivery uses.
+struct Core {
+    spool: Spool,
+    log: Log,
+    bouncer: Bouncer,
+    clock: Clock,
+    control: Control,
+    kernel_name: Option<String>,
+    protocols: PathBuf,
+}
+
+struct Finished {
+    id: QueueId,
+    next: Result<Next, String>,
+    took: Duration,
+}
+
+/// How long a broken configuration, or a message we could not read, rests.
+const REST: Duration = Duration::from_secs(60);
+/// What runs when we are told to stop has this long to end.
+const GRACE: Duration = Duration::from_secs(8);
+
+impl Engine {
+    pub(crate) fn new(
+        spool: Spool,
+        log: Log,
+        submitter: Submitter,
+        clock: Clock,
+        zone: TimeZone,
+    ) -> Self {
+        let core = Core {
+            control: Control::new(&submitter.directories.config),
+            kernel_name: submitter.kernel_name.clone(),
+            protocols: submitter.directories.protocols.clone(),
+            bouncer: Bouncer { spool: spool.clone(), submitter, clock, zone },
+            spool,
+            log,
+            clock,
+        };
+        Self {
+            core: Rc::new(core),
+            plan: None,
+            index: Index::default(),
+            width: Width::new(Instant::now()),
+            running: JoinSet::new(),
+            closing: JoinSet::new(),
+            passing: false,
+            one_shot: false,
+            watched: false,
+            stop_by: None,
+            look_again: None,
+        }
+    }
+
+    /// Promises that every name which appears in the queue from now on comes as a
+    /// [`Wake::Appeared`], so that a trigger costs no look at the whole queue.
+    pub(crate) fn is_watched(&mut self) {
+        self.watched = true;
+    }
+
+    /// Delivers until told to stop, or in one-shot mode until everything was tried once.
+    ///
+    /// Must run inside a `LocalSet`.
+    pub(crate) async fn run(mut self, mut wakes: Receiver<Wake>) {
+        for line in self.core.spool.repair(self.now()) {
+            self.core.log.repaired(&line);
+        }
+        self.reload(true);
+        self.rescan();
+        loop {
+            self.start_deliveries();
+            if self.running.is_empty() {
+                self.end_pass();
+                if self.stop_by.is_some() || self.one_shot {
+                    break;
+                }
+            }
+            if self.stop_by.is_some_and(|by| by <= Instant::now()) {
+                break;
+            }
+            let wait = self.next_wake();
+            tokio::select! {
+                Some(done) = self.running.join_next(), if !self.running.is_empty() => {
+                    // A delivery that panicked ends the process: panics abort.
+                    if let Ok(finished) = done {
+                        self.finish(finished);
+                    }
+                }
+                wake = wakes.recv() => {
+                    self.wake(wake.unwrap_or(Wake::Stop));
+                }
+                () = sleep_until(wait.unwrap_or_else(Instant::now)), if wait.is_some() => {
+                    self.on_time();
+                }
+            }
+        }
+        self.wind_down().await;
+    }
+
+    fn now(&self) -> i64 {
+        (self.core.clock)().unix()
+    }
+
+    fn wake(&mut self, wake: Wake) {
+        let now = Instant::now();
+        match wake {
+            Wake::NewMail => {
+                self.core.log.trigger_pulled();
+                self.new_mail();
+                if !self.watched {
+                    self.rescan();
+                }
+            }
+            Wake::Appeared(names) => {
+                let ids = names.iter().filter_map(|name| QueueId::parse(name));
+                let new = ids.filter(|id| !self.index.knows(id));
+                let found: Vec<_> = new.filter_map(|id| self.core.spool.stat(id)).collect();
+                if !found.is_empty() {
+                    self.new_mail();
+                    let core = Rc::clone(&self.core);
+                    self.learn(found, |id| core.spool.has_journal(id));
+                }
+            }
+            Wake::Rescan => self.rescan(),
+            Wake::Flush => {
+                self.index.flush();
+                self.refresh();
+                if let Some(plan) = &self.plan {
+                    for route in &plan.routes {
+                        route.health.borrow_mut().flush(now);
+                    }
+                }
+            }
+            Wake::Reload => self.reload(true),
+            Wake::Stop => self.stop_by = Some(now + GRACE),
+        }
+    }
+
+    fn on_time(&mut self) {
+        let now = Instant::now();
+        if let Some(plan) = &self.plan {
+            for session in plan.routes.iter().flat_map(|route| route.pool.take_idle(Some(now))) {
+                self.closing.spawn_local(session.close());
+            }
+        }
+        while self.closing.try_join_next().is_some() {}
+        let due = self.index.next_due().is_some_and(|due| due <= now)
+            || self.look_again.is_some_and(|again| again <= now)
+            || self.passing_blocked(now);
+        if due && !self.passing {
+            self.refresh();
+        }
+    }
+
+    /// Mail waits, nothing runs, and a remote may be tried again.
+    fn passing_blocked(&self, now: Instant) -> bool {
+        self.index.backlog() > 0 && self.plan.as_ref().is_some_and(|plan| plan.is_open(now))
+    }
+
+    /// nullmailer: new mail starts the pause anew.
+    fn new_mail(&mut self) {
+        if !self.passing {
+            self.reload(false);
+        }
+        if let Some(plan) = &self.plan {
+            for route in &plan.routes {
+                route.health.borrow_mut().new_mail(plan.settings.pause);
+            }
+        }
+    }
+
+    /// nullmailer: the control files are read again each time the queue is run.
+    fn refresh(&mut self) {
+        self.reload(false);
+        self.rescan();
+    }
+
+    /// Reads the configuration. What is known of the remotes stays as long as it stays the same.
+    fn reload(&mut self, say: bool) {
+        self.look_again = None;
+        let read = Settings::read(&self.core.control, self.core.kernel_name.as_deref());
+        self.one_shot = match &read {
+            Ok((settings, _)) => settings.is_one_shot(),
+            Err(_) => self.core.control.duration("pausetime").ok() == Some(Some(Duration::ZERO)),
+        };
+        let (settings, wrong) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                self.core.log.config_error(&error);
+                self.plan = None;
+                self.look_again = Some(Instant::now() + REST);
+                return;
+            }
+        };
+        let changed = self.plan.as_ref().is_none_or(|plan| plan.settings != settings);
+        if changed || say {
+            for error in &wrong {
+                self.core.log.config_error(error);
+            }
+        }
+        if settings.remotes.is_empty() {
+            self.core.log.no_remotes();
+            self.look_again = Some(Instant::now() + REST);
+        } else if changed || say {
+            self.core.log.configured(&settings.remotes);
+        }
+        if changed || say {
+            let dialer = Dialer::new(settings.helo.clone());
+            self.plan = Some(Rc::new(Plan::new(settings, dialer)));
+        }
+    }
+
+    /// Learns of messages that came since.
+    fn rescan(&mut self) {
+        self.core.log.rescanning();
+        let found = match self.core.spool.scan(|id| self.index.knows(id)) {
+            Ok(found) => found,
+            Err(error) => {
+                self.core.log.trouble(None, &error);
+                return;
+            }
+        };
+        if !found.is_empty() {
+            let journals = self.core.spool.journals();
+            self.learn(found, |id| journals.contains(id));
+        }
+    }
+
+    /// Puts new messages into the index: due at once, unless they were tried before we came.
+    fn learn(&mut self, found: Vec<Waiting>, has_journal: impl Fn(&QueueId) -> bool) {
+        let (now, time) = (Instant::now(), self.now());
+        for waiting in found {
+            let age = time.saturating_sub(waiting.arrival);
+            let age = Duration::from_secs(age.try_into().unwrap_or(0));
+            let wait = if has_journal(&waiting.id) {
+                self.remaining_pause(&waiting.id, time)
+            } else {
+                Duration::ZERO
+            };
+            self.index.learn(waiting.id, age, wait, now);
+        }
+    }
+
+    /// How much of its pause a message still has to wait that was tried before we came.
+    fn remaining_pause(&self, id: &QueueId, time: i64) -> Duration {
+        let Some(plan) = self.plan.as_ref().filter(|plan| !plan.settings.is_one_shot()) else {
+            return Duration::ZERO;
+        };
+        let Ok(history) = self.core.spool.history(id) else { return Duration::ZERO };
+        if history.ignored > 0 {
+            let lines = history.ignored;
+            let flaw = format_args!("{lines} line(s) of its journal make no sense");
+            self.core.log.trouble(Some(id), &flaw);
+        }
+        match history.last_attempt {
+            // A clock that went back must not make it wait longer than its pause.
+            Some(last) if history.attempts > 0 => {
+                let pause = plan.schedule.pause_after(history.attempts, seed(id));
+                let since = u64::try_from(time.saturating_sub(last)).unwrap_or(0);
+                pause.saturating_sub(Duration::from_secs(since))
+            }
+            _ => Duration::ZERO,
+        }
+    }
+
+    fn start_deliveries(&mut self) {
+        let Some(plan) = self.plan.clone().filter(|plan| !plan.routes.is_empty()) else { return };
+        if self.stop_by.is_some() {
+            return;
+        }
+        let now = Instant::now();
+        self.index.wake(now);
+        if self.running.is_empty() {
+            self.width.rest(now);
+        }
+        while plan.is_open(now) {
+            let allowed = self.width.allowed(self.index.backlog(), plan.limit(), now);
+            if self.running.len() >= allowed {
+                return;
+            }
+            let Some(id) = self.index.take(now) else { return };
+            self.start(&plan, id, now);
+        }
+        for id in self.index.waiting_older_than(plan.settings.lifetime, now) {
+            if self.index.take_this(&id) {
+                self.start(&plan, id, now);
+            }
+        }
+    }
+
+    fn start(&mut self, plan: &Rc<Plan>, id: QueueId, now: Instant) {
+        if !self.passing {
+            self.passing = true;
+            self.core.log.starting(self.index.len());
+        }
+        let age = self.index.age(&id, now);
+        let (core, plan) = (Rc::clone(&self.core), Rc::clone(plan));
+        self.running.spawn_local(async move {
+            let next = deliver(&core, &plan, &id, age).await;
+            Finished { id, next, took: now.elapsed() }
+        });
+    }
+
+    fn finish(&mut self, finished: Finished) {
+        let (id, now) = (&finished.id, Instant::now());
+        self.width.done(finished.took, now);
+        match finished.next {
+            Ok(Next::Gone) => self.index.forget(id),
+            Ok(Next::PutBack) => self.index.put_back(id),
+            Ok(Next::Later { failures }) => {
+                let pause = |plan: &Rc<Plan>| plan.schedule.pause_after(failures, seed(id));
+                let wait = self.plan.as_ref().map_or(REST, pause);
+                self.index.defer(id, wait, now);
+            }
+            Err(error) => {
+                self.core.log.trouble(Some(id), &error);
+                self.index.defer(id, REST, now);
+            }
+        }
+    }
+
+    fn end_pass(&mut self) {
+        if self.passing {
+            self.passing = false;
+            self.core.log.complete(self.index.len());
+        }
+    }
+
+    /// When there is something to do although nobody wakes us.
+    fn next_wake(&self) -> Option<Instant> {
+        if self.stop_by.is_some() {
+            return self.stop_by;
+        }
+        let now = Instant::now();
+        let plan = self.plan.as_ref();
+        let backlog = self.index.backlog();
+        let times = [
+            self.look_again,
+            self.index.next_due(),
+            plan.and_then(|plan| plan.next_close()),
+            plan.filter(|_| backlog > 0).and_then(|plan| plan.next_try(now)),
+            plan.filter(|plan| !self.running.is_empty() && plan.is_open(now))
+                .and_then(|plan| self.width.next_look(backlog, plan.limit())),
+        ];
+        times.into_iter().flatten().min()
+    }
+
+    /// Lets go of what still runs, and says goodbye to the servers.
+    async fn wind_down(mut self) {
+        self.core.log.stopped(self.index.len());
+        self.running.abort_all();
+        if let Some(plan) = &self.plan {
+            for session in plan.routes.iter().flat_map(|route| route.pool.take_idle(None)) {
+                self.closing.spawn_local(session.close());
+            }
+        }
+        while self.closing.join_next().await.is_some() {}
+    }
+}
+
+/// One message, from its file to what follows.
+async fn deliver(core: &Core, plan: &Plan, id: &QueueId, age: Duration) -> Result<Next, String> {
+    let entry = match core.spool.entry(id) {
+        Ok(entry) => entry,
+        Err(Unusable::Gone) => return Ok(Next::Gone),
+        Err(Unusable::Error(error)) => return Err(error.to_string()),
+        Err(why @ Unusable::Malformed(_)) => {
+            core.log.unusable(id, &why);
+            core.spool.set_aside(id).map_err(|error| error.to_string())?;
+            return Ok(Next::Gone);
+        }
+    };
+    let time = (core.clock)().unix();
+    let pending = entry.pending();
+    let attempt = attempt(plan, &core.log, &entry, pending, age).await;
+    let settler = Settler { plan, log: &core.log, spool: &core.spool, bouncer: &core.bouncer };
+    settler.settle(&entry, attempt, time, age).map_err(|error| error.to_string())
+}
+
+/// A number that stays with the message, for its jitter.
+fn seed(id: &QueueId) -> u64 {
+    // FNV-1a.
+    id.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}

@@ -1,0 +1,77 @@
+//! One reading of the configuration, and what is known under it: the remotes, their health, their
+//! sessions.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::RetrySchedule;
+use super::health::Health;
+use super::pace::Pace;
+use super::pool::Pool;
+use crate::config::Settings;
+use crate::mail::Remote;
+use crate::transport::Dialer;
+
+pub(super) struct Plan {
+    pub(super) settings: Settings,
+    pub(super) schedule: RetrySchedule,
+    pub(super) dialer: Dialer,
+    pub(super) routes: Vec<Route>,
+}
+
+/// A remote, and how it fares.
+pub(super) struct Route {
+    pub(super) remote: Remote,
+    pub(super) health: RefCell<Health>,
+    pub(super) pool: Pool,
+    pub(super) pace: RefCell<Pace>,
+}
+
+/// Sessions at once with a remote that does not say otherwise.
+const CONNECTIONS: u16 = 4;
+/// Longer than any process lives, and still far from the end of the clock.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+impl Plan {
+    pub(super) fn new(settings: Settings, dialer: Dialer) -> Self {
+        // In one-shot mode nothing is tried twice.
+        let (pause, max_pause) = if settings.is_one_shot() {
+            (NEVER, NEVER)
+        } else {
+            (settings.pause, settings.max_pause)
+        };
+        let schedule = RetrySchedule { pause, max_pause, lifetime: settings.lifetime };
+        let route = |remote: &Remote| Route {
+            remote: remote.clone(),
+            health: RefCell::default(),
+            pool: Pool::new(remote.connections.unwrap_or(CONNECTIONS), remote.messages),
+            pace: RefCell::new(Pace::new(settings.between)),
+        };
+        let routes = settings.remotes.iter().map(route).collect();
+        Self { settings, schedule, dialer, routes }
+    }
+
+    /// How many messages may be under way at once.
+    pub(super) fn limit(&self) -> usize {
+        let all = self.routes.iter().map(|route| route.remote.connections.unwrap_or(CONNECTIONS));
+        all.max().unwrap_or(1).into()
+    }
+
+    /// Whether some remote may be tried now.
+    pub(super) fn is_open(&self, now: Instant) -> bool {
+        self.routes.iter().any(|route| route.health.borrow().may_try(now))
+    }
+
+    /// When a remote that rests may be tried again.
+    pub(super) fn next_try(&self, now: Instant) -> Option<Instant> {
+        let resting = self.routes.iter().filter_map(|route| route.health.borrow().again());
+        resting.filter(|again| *again > now).min()
+    }
+
+    /// When an idle session should be closed.
+    pub(super) fn next_close(&self) -> Option<Instant> {
+        self.routes.iter().filter_map(|route| route.pool.next_close()).min()
+    }
+}

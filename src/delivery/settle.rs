@@ -1,0 +1,119 @@
+//! What follows from an attempt: the journal, the bounce, the end of a message.
+//!
+//! The order is what keeps mail safe. Who was served is written down first; a bounce is in the
+//! queue before its recipient counts as failed; the message goes last. A crash in between costs a
+//! second bounce, never silence, and never a second copy.
+
+use std::time::Duration;
+
+use super::attempt::{Attempt, Verdict};
+use super::bounce::Bouncer;
+use super::plan::Plan;
+use crate::log::Log;
+use crate::mail::{EnhancedCode, Outcome, Reason};
+use crate::spool::{self, Entry, Event, Spool};
+
+/// What the engine does next with the message.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// It left the queue.
+    Gone,
+    /// Some recipients wait; so many attempts have failed in a row.
+    Later { failures: u32 },
+    /// No remote looked at it: it is due as soon as one can.
+    PutBack,
+}
+
+/// The rooms that settling works with.
+pub(super) struct Settler<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) log: &'a Log,
+    pub(super) spool: &'a Spool,
+    pub(super) bouncer: &'a Bouncer,
+}
+
+impl Settler<'_> {
+    /// Writes down the attempt that began at `time` for a message of this `age`.
+    pub(super) fn settle(
+        &self,
+        entry: &Entry,
+        mut attempt: Attempt,
+        time: i64,
+        age: Duration,
+    ) -> Result<Next, spool::Error> {
+        if self.plan.schedule.is_too_old(age) {
+            give_up(&mut attempt.verdicts);
+        }
+        let (sent, rest): (Vec<_>, Vec<_>) =
+            attempt.verdicts.iter().partition(|one| matches!(one.outcome, Outcome::Sent(_)));
+        let (failed, waiting): (Vec<_>, Vec<_>) =
+            rest.into_iter().partition(|one| matches!(one.outcome, Outcome::Failed(_)));
+        let over = waiting.is_empty();
+        if over && failed.is_empty() && !entry.has_failed() {
+            self.spool.remove(&entry.id)?;
+            return Ok(Next::Gone);
+        }
+        self.record(entry, time, attempt.tried, &sent)?;
+        if over {
+            self.log.moving_to_failed(&entry.id);
+        }
+        let bounced = failed.is_empty() || self.bounce(entry, &failed, time);
+        if bounced {
+            self.record(entry, time, false, &failed)?;
+        }
+        self.record(entry, time, false, &waiting)?;
+        if over && bounced {
+            self.spool.set_aside(&entry.id)?;
+            return Ok(Next::Gone);
+        }
+        let failures = entry.history.attempts.saturating_add(u32::from(attempt.tried));
+        Ok(if attempt.tried || !bounced {
+            Next::Later { failures: failures.max(1) }
+        } else {
+            Next::PutBack
+        })
+    }
+
+    /// False if the report could not be queued: its recipients are then still to be tried.
+    fn bounce(&self, entry: &Entry, failed: &[&Verdict], time: i64) -> bool {
+        match self.bouncer.bounce(&self.plan.settings, self.log, entry, failed, time) {
+            Ok(()) => true,
+            Err(error) => {
+                self.log.trouble(Some(&entry.id), &format_args!("cannot bounce: {error}"));
+                false
+            }
+        }
+    }
+
+    fn record(
+        &self,
+        entry: &Entry,
+        time: i64,
+        attempt: bool,
+        verdicts: &[&Verdict],
+    ) -> Result<(), spool::Error> {
+        if verdicts.is_empty() && !attempt {
+            return Ok(());
+        }
+        let events: Vec<_> = verdicts
+            .iter()
+            .map(|one| Event {
+                recipient: &one.recipient,
+                remote: one.host.as_deref().unwrap_or_default(),
+                outcome: &one.outcome,
+            })
+            .collect();
+        self.spool.record(&entry.id, time, attempt, &events)
+    }
+}
+
+/// Its time is over: who still waits has failed.
+fn give_up(verdicts: &mut [Verdict]) {
+    for verdict in verdicts {
+        if let Outcome::Deferred(reason) = &verdict.outcome {
+            // RFC 3463 §3.5: delivery time expired, and now for good.
+            let text = format!("delivery time expired; the last reason was: {reason}");
+            verdict.outcome = Outcome::Failed(Reason::local(EnhancedCode::new(5, 4, 7), text));
+        }
+    }
+}

@@ -1,1 +1,0 @@
-//! Delivery events for the log: one function each, text from outside escaped.

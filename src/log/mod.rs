@@ -1,0 +1,217 @@
+//! Delivery events for the log: one function each, with fixed names.
+//!
+//! The original's lines are kept word for word, for the eyes and tools that know them; beside them
+//! stands one line of ours for each recipient: `sent id=… to=… remote=… reply=…`. Text from outside is
+//! escaped, so that nobody adds a line.
+
+mod event;
+mod sink;
+
+use std::fmt::Display;
+use std::path::Path;
+
+use self::event::{Event, Severity};
+pub(crate) use self::sink::{Format, Sink};
+use crate::mail::{Address, Envelope, Moment, Outcome, Remote, ReversePath};
+use crate::spool::QueueId;
+
+/// How much of an address the log shows: the control file `logaddresses`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Addresses {
+    #[default]
+    Full,
+    /// A number that is the same for the same address while this daemon runs, and the domain.
+    Hashed,
+    None,
+}
+
+/// The time, from the role that owns the clock.
+pub(crate) type Clock = fn() -> Moment;
+
+/// The log of one daemon.
+pub(crate) struct Log {
+    pub(crate) sink: Sink,
+    pub(crate) format: Format,
+    pub(crate) addresses: Addresses,
+    /// Makes hashes of addresses useless elsewhere.
+    pub(crate) salt: std::hash::RandomState,
+    pub(crate) clock: Clock,
+}
+
+/// How a recipient was reached.
+pub(crate) struct Via<'a> {
+    pub(crate) remote: &'a Remote,
+    /// The address and port that were connected to.
+    pub(crate) address: Option<std::net::SocketAddr>,
+    /// TLS version and cipher suite.
+    pub(crate) tls: Option<&'a str>,
+}
+
+impl Log {
+    fn write(&self, event: &Event) {
+        self.sink.write(self.format, event, (self.clock)().seconds);
+    }
+
+    fn note(&self, name: &'static str, line: impl Display) {
+        self.write(&Event::new(Severity::Notice, name).line(line));
+    }
+
+    pub(crate) fn started(&self, version: &str, spool: &Path) {
+        let event = Event::new(Severity::Notice, "started").with("version", version);
+        self.write(&event.with("spool", spool.display()));
+    }
+
+    pub(crate) fn stopped(&self, messages: usize) {
+        self.write(&Event::new(Severity::Notice, "stopped").with("queued", messages));
+    }
+
+    pub(crate) fn rescanning(&self) {
+        self.write(&Event::new(Severity::Info, "rescan").line("Rescanning queue."));
+    }
+
+    pub(crate) fn trigger_pulled(&self) {
+        self.write(&Event::new(Severity::Info, "trigger").line("Trigger pulled."));
+    }
+
+    pub(crate) fn starting(&self, messages: usize) {
+        let line = format_args!("Starting delivery, {messages} message(s) in queue.");
+        self.write(&Event::new(Severity::Info, "run").line(line));
+    }
+
+    pub(crate) fn complete(&self, messages: usize) {
+        let line = format_args!("Delivery complete, {messages} message(s) remain.");
+        self.write(&Event::new(Severity::Info, "complete").line(line));
+    }
+
+    pub(crate) fn no_remotes(&self) {
+        let event = Event::new(Severity::Error, "no-remotes");
+        self.write(&event.line("No remote hosts listed for delivery"));
+    }
+
+    /// The configuration, or a line of it, cannot be used.
+    pub(crate) fn config_error(&self, error: &dyn Display) {
+        let line = format_args!("Could not load the config: {error}");
+        self.write(&Event::new(Severity::Error, "config-error").with("error", error).line(line));
+    }
+
+    pub(crate) fn configured(&self, remotes: &[Remote]) {
+        let hosts: Vec<_> = remotes.iter().map(|remote| remote.host.as_str()).collect();
+        self.write(&Event::new(Severity::Notice, "configured").with("remotes", hosts.join(",")));
+    }
+
+    /// An attempt begins: the original's lines, the message's own Message-Id fields among them.
+    pub(crate) fn attempt(
+        &self,
+        id: &QueueId,
+        remote: &Remote,
+        envelope: &Envelope,
+        message_ids: &[String],
+    ) {
+        let (host, protocol) = (&remote.host, remote.protocol.name());
+        let event = Event::new(Severity::Info, "attempt")
+            .line(format_args!("Starting delivery: host: {host} protocol: {protocol} file: {id}"));
+        let sender = match &envelope.sender {
+            ReversePath::Null => String::new(),
+            ReversePath::Mailbox(address) => self.shown(address),
+        };
+        let to: Vec<_> =
+            envelope.recipients.iter().map(|one| format!("<{}>", self.shown(one))).collect();
+        let event = event.line(format_args!("From: <{sender}> to: {}", to.join(", ")));
+        let event = message_ids.iter().fold(event, Event::line);
+        self.write(&event.with("id", id).with("remote", host).with("protocol", protocol));
+    }
+
+    /// What became of one recipient; `delay` is the age of its message in seconds.
+    pub(crate) fn recipient(
+        &self,
+        id: &QueueId,
+        recipient: &Address,
+        via: &Via<'_>,
+        delay: u64,
+        outcome: &Outcome,
+    ) {
+        let (severity, name, reply) = match outcome {
+            Outcome::Sent(reply) => (Severity::Info, "sent", reply.to_string()),
+            Outcome::Deferred(reason) => (Severity::Warning, "deferred", reason.to_string()),
+            Outcome::Failed(reason) => (Severity::Error, "failed", reason.to_string()),
+        };
+        let remote = match via.remote.effective_port() {
+            Some(port) => format!("{}:{port}", via.remote.host),
+            None => via.remote.host.clone(),
+        };
+        self.write(
+            &Event::new(severity, name)
+                .with("id", id)
+                .with("to", format_args!("<{}>", self.shown(recipient)))
+                .with("remote", remote)
+                .with_some("addr", via.address)
+                .with("tls", via.tls.unwrap_or("none"))
+                .with("delay", delay)
+                .with("reply", reply),
+        );
+    }
+
+    pub(crate) fn sent_file(&self) {
+        self.write(&Event::new(Severity::Info, "sent-file").line("Sent file."));
+    }
+
+    pub(crate) fn sending_failed(&self, why: &dyn Display) {
+        let line = format_args!("Sending failed: {why}");
+        self.write(&Event::new(Severity::Warning, "sending-failed").line(line));
+    }
+
+    pub(crate) fn moving_to_failed(&self, id: &QueueId) {
+        self.note("set-aside", format_args!("Moving message {id} into failed"));
+    }
+
+    pub(crate) fn bouncing(&self, id: &QueueId) {
+        self.note("bounce", format_args!("Generating bounce for {id}"));
+    }
+
+    pub(crate) fn no_double_bounce(&self, id: &QueueId) {
+        self.note("no-bounce", format_args!("Not generating double bounce for {id}"));
+    }
+
+    /// No bounce is sent for another reason.
+    pub(crate) fn not_bounced(&self, id: &QueueId, why: &str) {
+        self.write(&Event::new(Severity::Notice, "no-bounce").with("id", id).with("why", why));
+    }
+
+    /// A message that is none: it was set aside.
+    pub(crate) fn unusable(&self, id: &QueueId, why: &dyn Display) {
+        self.write(&Event::new(Severity::Error, "unusable").with("id", id).with("why", why));
+    }
+
+    /// A remote could not be used.
+    pub(crate) fn remote_failed(&self, remote: &Remote, why: &dyn Display) {
+        let event = Event::new(Severity::Error, "remote-failed").with("remote", &remote.host);
+        self.write(&event.with_some("port", remote.effective_port()).with("error", why));
+    }
+
+    pub(crate) fn remote_recovered(&self, remote: &Remote) {
+        self.write(&Event::new(Severity::Notice, "remote-works").with("remote", &remote.host));
+    }
+
+    /// Something that start-up put right.
+    pub(crate) fn repaired(&self, what: &str) {
+        self.write(&Event::new(Severity::Notice, "repaired").with("what", what));
+    }
+
+    /// Our own trouble with files, about one message or in general.
+    pub(crate) fn trouble(&self, id: Option<&QueueId>, error: &dyn Display) {
+        self.write(
+            &Event::new(Severity::Error, "trouble").with_some("id", id).with("error", error),
+        );
+    }
+
+    fn shown(&self, address: &Address) -> String {
+        use std::hash::BuildHasher as _;
+        match self.addresses {
+            Addresses::Full => address.to_string(),
+            Addresses::Hashed => {
+                format!("{:08x}@{}", self.salt.hash_one(address) & 0xffff_ffff, address.domain())
+            }
+            Addresses::None => "...".to_owned(),
+        }
+    }
+}

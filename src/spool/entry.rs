@@ -1,0 +1,226 @@
+//! An existing message: read for delivery, then removed or set aside.
+//!
+//! Called by the daemon, which holds the spool's lock and works on a message in one place at a time.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+
+use super::{Error, History, QueueId, Spool, sync_dir};
+use crate::mail::{Address, Envelope, Printable, Recipients, ReversePath};
+use crate::sys::{O_NOFOLLOW, O_NONBLOCK};
+
+/// A message of the queue, open for reading.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) id: QueueId,
+    pub(crate) envelope: Envelope,
+    /// Seconds since 1970: the file's mtime, which is what its age is counted from.
+    pub(crate) arrival: i64,
+    pub(crate) file: File,
+    /// Where the message begins behind the envelope.
+    pub(crate) offset: u64,
+    /// Bytes from `offset` to the end.
+    pub(crate) size: u64,
+    pub(crate) history: History,
+}
+
+/// Why a name in the queue cannot be delivered.
+#[derive(Debug)]
+pub(crate) enum Unusable {
+    /// It went while we looked: somebody removed it.
+    Gone,
+    /// It will never be a message; the text says why. Set it aside.
+    Malformed(String),
+    /// It cannot be read now.
+    Error(Error),
+}
+
+impl Spool {
+    /// Opens a message with its journal.
+    pub(crate) fn entry(&self, id: &QueueId) -> Result<Entry, Unusable> {
+        let path = self.queue().join(id.as_str());
+        let error = |source: io::Error| match source.kind() {
+            io::ErrorKind::NotFound => Unusable::Gone,
+            _ => Unusable::Error(Error::at("read", &path)(source)),
+        };
+        let malformed = |flaw: &str| Unusable::Malformed(flaw.to_owned());
+        // Not through a planted link, and without waiting for the other end of a FIFO.
+        let file =
+            match OpenOptions::new().read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(&path) {
+                Err(source) if source.raw_os_error() == Some(crate::sys::ELOOP) => {
+                    return Err(malformed("is a symbolic link"));
+                }
+                other => other.map_err(error)?,
+            };
+        let meta = file.metadata().map_err(error)?;
+        if !meta.is_file() {
+            return Err(malformed("is not a file"));
+        }
+        let mut reader = BufReader::new(&file);
+        let mut offset = 0;
+        let mut line = |at: usize| -> Result<Option<Vec<u8>>, Unusable> {
+            let mut line = Vec::new();
+            offset += reader.read_until(b'\n', &mut line).map_err(error)? as u64;
+            match line.pop() {
+                Some(b'\n') => Ok(Some(line)),
+                None if at == 1 => Err(malformed("is empty")),
+                _ => Err(malformed("ends within its envelope")),
+            }
+        };
+        let flaw = |at: usize, error: &dyn std::fmt::Display| {
+            Unusable::Malformed(format!("line {at}: {error}"))
+        };
+        let sender = line(1)?.unwrap_or_default();
+        let sender = ReversePath::parse(&sender).map_err(|error| flaw(1, &error))?;
+        let mut recipients = Vec::new();
+        for at in 2.. {
+            match line(at)? {
+                Some(line) if !line.is_empty() => {
+                    recipients.push(Address::parse(&line).map_err(|error| flaw(at, &error))?);
+                }
+                _ => break,
+            }
+        }
+        let recipients = Recipients::new(recipients).map_err(|error| flaw(2, &error))?;
+        let history = self.history(id).map_err(Unusable::Error)?;
+        let envelope = Envelope { sender, recipients, request: history.request.clone() };
+        let size = meta.len().saturating_sub(offset);
+        let arrival = meta.mtime();
+        Ok(Entry { id: id.clone(), envelope, arrival, file, offset, size, history })
+    }
+
+    /// Removes a message that is done with: the mail first, its journal after it.
+    pub(crate) fn remove(&self, id: &QueueId) -> Result<(), Error> {
+        let path = self.queue().join(id.as_str());
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::at("remove", &path)(error))
+            }
+            _ => {
+                self.forget_journal(id);
+                Ok(())
+            }
+        }
+    }
+
+    /// Moves a message to `failed/`, where it stays until an administrator looks at it.
+    pub(crate) fn set_aside(&self, id: &QueueId) -> Result<(), Error> {
+        let (from, to) = (self.queue().join(id.as_str()), self.failed().join(id.as_str()));
+        fs::rename(&from, &to).map_err(Error::at("move to failed", &from))?;
+        sync_dir(&self.failed())?;
+        self.keep_only_sent(id);
+        Ok(())
+    }
+}
+
+impl Entry {
+    /// Those who still wait for delivery, in the order of the envelope.
+    pub(crate) fn pending(&self) -> Vec<Address> {
+        let all = self.envelope.recipients.iter();
+        all.filter(|recipient| self.history.is_pending(recipient)).cloned().collect()
+    }
+
+    /// Reads the message from its beginning, whatever else reads it.
+    pub(crate) fn reader(&self) -> BufReader<Positioned<'_>> {
+        BufReader::new(Positioned { file: &self.file, at: self.offset })
+    }
+
+    /// The first line of each Message-Id field, as it stands in the header.
+    pub(crate) fn message_ids(&self) -> Vec<String> {
+        // The log is no reason to read a header of any length.
+        let mut start = vec![0; 64 * 1024];
+        let length = self.file.read_at(&mut start, self.offset).unwrap_or(0);
+        let header = start[..length].split(|byte| *byte == b'\n');
+        header
+            .take_while(|line| !line.is_empty() && *line != b"\r")
+            .filter(|line| {
+                line.get(..11).is_some_and(|name| name.eq_ignore_ascii_case(b"message-id:"))
+            })
+            .map(|line| String::from_utf8_lossy(line).trim_end().to_owned())
+            .collect()
+    }
+
+    /// Whether some recipient was refused for good.
+    pub(crate) fn has_failed(&self) -> bool {
+        use super::journal::State;
+        self.history.verdicts.values().any(|verdict| verdict.state == State::Failed)
+    }
+}
+
+/// Reads a file from a position of its own.
+pub(crate) struct Positioned<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl Read for Positioned<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.file.read_at(buffer, self.at)?;
+        self.at += length as u64;
+        Ok(length)
+    }
+}
+
+/// What the log says of an unusable name, after the name.
+impl std::fmt::Display for Unusable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Gone => f.write_str("is gone"),
+            Self::Malformed(flaw) => Printable(flaw).fmt(f),
+            Self::Error(error) => error.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn entry(content: &[u8]) -> Result<Entry, Unusable> {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(&dir.path().join("spool")).unwrap();
+        fs::write(spool.queue().join("1.2"), content).unwrap();
+        spool.entry(&QueueId::parse(OsStr::new("1.2")).unwrap())
+    }
+
+    #[test]
+    fn a_message_is_its_envelope_and_where_the_rest_begins() {
+        let entry = entry(b"a@b\nc@d\ne@f\n\nSubject: x\n\nhi").unwrap();
+        assert_eq!(entry.envelope.sender.as_str(), "a@b");
+        assert_eq!(entry.pending().len(), 2);
+        assert_eq!((entry.offset, entry.size), (13, 14));
+    }
+
+    #[test]
+    fn a_file_that_is_no_message_says_why() {
+        for (content, why) in [
+            (&b""[..], "is empty"),
+            (b"a@b", "ends within its envelope"),
+            (b"a@b\nc@d\n", "ends within its envelope"),
+            (b"a@b\n\nbody", "line 2: no recipients"),
+            (b"a@b\nc@d\r\n\nbody", "line 2: \"c@d\\r\" holds a control character"),
+            (b"\xff@b\nc@d\n\n", "line 1: "),
+        ] {
+            match entry(content) {
+                Err(Unusable::Malformed(flaw)) => assert!(flaw.contains(why), "{flaw}"),
+                other => panic!("{content:?}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_planted_link_or_folder_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(&dir.path().join("spool")).unwrap();
+        symlink("/etc/hostname", spool.queue().join("link")).unwrap();
+        fs::create_dir(spool.queue().join("folder")).unwrap();
+        for name in ["link", "folder"] {
+            let id = QueueId::parse(OsStr::new(name)).unwrap();
+            assert!(matches!(spool.entry(&id), Err(Unusable::Malformed(_))), "{name}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What is in the queue, without opening it.
+
+use std::collections::HashSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::{Error, QueueId, Spool};
+
+/// A name found in `queue/`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    pub(crate) id: QueueId,
+    /// When it was queued: the file's mtime, seconds since 1970.
+    pub(crate) arrival: i64,
+}
+
+impl Spool {
+    /// The messages that `known` does not hold, the oldest name first.
+    ///
+    /// A name that is no id (hidden, not UTF-8) is passed over; one that goes while we look, too.
+    pub(crate) fn scan(&self, known: impl Fn(&QueueId) -> bool) -> Result<Vec<Waiting>, Error> {
+        let path = self.queue();
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&path).map_err(Error::at("read", &path))? {
+            let entry = entry.map_err(Error::at("read", &path))?;
+            let Some(id) = QueueId::parse(&entry.file_name()).filter(|id| !known(id)) else {
+                continue;
+            };
+            if let Ok(meta) = entry.metadata() {
+                found.push(Waiting { id, arrival: meta.mtime() });
+            }
+        }
+        found.sort_by(|a, b| (a.id.seconds(), &a.id).cmp(&(b.id.seconds(), &b.id)));
+        Ok(found)
+    }
+
+    /// One message of the queue, if it is there.
+    pub(crate) fn stat(&self, id: QueueId) -> Option<Waiting> {
+        let meta = fs::symlink_metadata(self.queue().join(id.as_str())).ok()?;
+        Some(Waiting { id, arrival: meta.mtime() })
+    }
+
+    /// The messages that have a journal.
+    pub(crate) fn journals(&self) -> HashSet<QueueId> {
+        ids(&self.status()).collect()
+    }
+
+    /// Clears what a crash left behind, before the daemon looks at the queue; returns a line for
+    /// each thing done.
+    ///
+    /// Old files in `tmp/` are of processes that are gone or will fail; a journal without a message
+    /// has nothing to say.
+    pub(crate) fn repair(&self, now: i64) -> Vec<String> {
+        /// No writer takes this long over one message.
+        const STALE: i64 = 36 * 3600;
+        let mut done = Vec::new();
+        for entry in fs::read_dir(self.tmp()).into_iter().flatten().flatten() {
+            let stale = entry.metadata().is_ok_and(|meta| now - meta.mtime() > STALE);
+            if stale && fs::remove_file(entry.path()).is_ok() {
+                done.push(format!("removed {}: unfinished and old", entry.path().display()));
+            }
+        }
+        for id in ids(&self.status()) {
+            if self.queue().join(id.as_str()).exists() {
+                continue;
+            }
+            if self.failed().join(id.as_str()).exists() {
+                // The move to failed/ was cut short before the journal was cleaned.
+                self.keep_only_sent(&id);
+            } else {
+                self.forget_journal(&id);
+                done.push(format!("removed journal of {id}: its message is gone"));
+            }
+        }
+        done
+    }
+}
+
+fn ids(path: &Path) -> impl Iterator<Item = QueueId> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries.filter_map(|entry| QueueId::parse(&entry.file_name()))
+}

@@ -1,0 +1,97 @@
+//! Which names appear in a folder, from the kernel, so that the arrival of one message costs no
+//! look at the others. Linux only; elsewhere the folder is read again.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+
+/// What happened since the last look.
+#[derive(Debug)]
+pub(crate) enum Names {
+    Appeared(Vec<OsString>),
+    /// More than the kernel kept: read the folder.
+    TooMany,
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) use elsewhere::Watch;
+#[cfg(target_os = "linux")]
+pub(crate) use linux::Watch;
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::os::fd::{AsFd, AsRawFd, RawFd};
+
+    use nix::errno::Errno;
+    use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+    use tokio::io::unix::AsyncFd;
+
+    use super::{Names, OsString, Path, io};
+
+    pub(crate) struct Watch(AsyncFd<Events>);
+
+    struct Events(Inotify);
+
+    impl AsRawFd for Events {
+        fn as_raw_fd(&self) -> RawFd {
+            self.0.as_fd().as_raw_fd()
+        }
+    }
+
+    impl Watch {
+        /// Watches for names that are linked, moved or made in the folder.
+        ///
+        /// # Errors
+        /// Those of inotify(7): the user's limit of watches is common in containers.
+        pub(crate) fn new(folder: &Path) -> io::Result<Self> {
+            let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
+            inotify.add_watch(
+                folder,
+                AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_ONLYDIR,
+            )?;
+            #[expect(
+                deprecated,
+                reason = "its successor is an unsafe fn; Inotify owns the descriptor and keeps it open"
+            )]
+            let events = AsyncFd::new(Events(inotify))?;
+            Ok(Self(events))
+        }
+
+        /// Waits until something appears.
+        pub(crate) async fn next(&mut self) -> io::Result<Names> {
+            loop {
+                let mut ready = self.0.readable_mut().await?;
+                match ready.get_inner().0.read_events() {
+                    Ok(events) => {
+                        if events.iter().any(|e| e.mask.contains(AddWatchFlags::IN_Q_OVERFLOW)) {
+                            return Ok(Names::TooMany);
+                        }
+                        let names = events.into_iter().filter_map(|event| event.name);
+                        return Ok(Names::Appeared(names.collect()));
+                    }
+                    Err(Errno::EAGAIN) => ready.clear_ready(),
+                    Err(Errno::EINTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod elsewhere {
+    use super::{Names, Path, io};
+
+    /// Never made.
+    pub(crate) enum Watch {}
+
+    impl Watch {
+        pub(crate) fn new(_: &Path) -> io::Result<Self> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        pub(crate) async fn next(&mut self) -> io::Result<Names> {
+            match *self {}
+        }
+    }
+}

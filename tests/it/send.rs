@@ -1,0 +1,345 @@
+//! nullmailer-send: from the queue to the smarthost, and what follows.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::Write;
+
+use nix::sys::signal::Signal;
+
+use crate::daemon::Daemon;
+use crate::house::House;
+use crate::smarthost::{Answer, Certificates, Sink};
+
+fn house(remotes: &str) -> House {
+    let house = House::new();
+    house.control("remotes", remotes);
+    house
+}
+
+fn queue(house: &House, recipients: &[&str], message: &str) {
+    let envelope = format!("root@h.example\n{}\n\n", recipients.join("\n"));
+    house.run("nullmailer-queue", [""; 0], envelope + message).success();
+}
+
+/// Runs through the queue once and ends.
+fn once(house: &House) -> String {
+    house.control("pausetime", "0");
+    house.run("nullmailer-send", [""; 0], "").success().stdout
+}
+
+#[test]
+fn what_arrives_is_what_was_queued_however_the_connection_is_secured() {
+    let message = "Subject: x\n\n.\n..dots\nno end of line: \u{e9}";
+    let certificates = Certificates::new();
+    for (sink, options) in [
+        (Sink::new(), ""),
+        (Sink::new().starttls(&certificates), "starttls"),
+        (Sink::new().implicit_tls(&certificates), "tls"),
+    ] {
+        let house = house("");
+        house.control("ca.pem", &certificates.authority);
+        let ca = house.path("conf/ca.pem");
+        let trust =
+            if options.is_empty() { String::new() } else { format!("x509cafile={}", ca.display()) };
+        house.control("remotes", &sink.remote(&format!("{options} {trust}")));
+        queue(&house, &["a@x.example"], message);
+        let stored =
+            fs::read_to_string(house.path("queue/queue").join(&house.only_queued().id)).unwrap();
+        let log = once(&house);
+        let got = sink.only_message();
+        assert_eq!(got.secure, !options.is_empty());
+        assert_eq!((got.sender.as_str(), got.helo.as_str()), ("root@h.example", "f.q.d.n"));
+        let (_, expected) = stored.split_once("\n\n").unwrap();
+        assert_eq!(got.text(), format!("{expected}\n"), "{log}");
+        assert!(house.names("queue").is_empty() && house.names("status").is_empty());
+    }
+}
+
+#[test]
+fn each_recipient_has_a_verdict_of_its_own() {
+    let sink = Sink::new()
+        .answers("RCPT TO:<busy@*", "450 4.2.0 later")
+        .answers("RCPT TO:<gone@*", "550 5.1.1 no such mailbox");
+    let house = house(&sink.remote(""));
+    queue(&house, &["good@x.example", "busy@x.example", "gone@x.example"], "Subject: x\n\nhi\n");
+    let daemon = Daemon::start(&house);
+    let got = sink.wait_for(2);
+    daemon.wait_for_lines("Delivery complete, 1 message(s) remain.", 1);
+    assert_eq!(got[0].recipients, ["good@x.example"]);
+
+    let bounce = &got[1];
+    assert_eq!(
+        (bounce.sender.as_str(), &*bounce.recipients),
+        ("", &["root@h.example".to_owned()][..])
+    );
+    let text = bounce.text();
+    assert!(
+        text.contains("\nFinal-Recipient: rfc822; gone@x.example\nAction: failed\nStatus: 5.1.1\n"),
+        "{text}"
+    );
+    assert!(!text.contains("busy@") && !text.contains("good@"), "{text}");
+
+    let left = house.run("mailq", [""; 0], "").success().stdout;
+    assert!(left.ends_with("  to <busy@x.example>\n") && left.lines().count() == 2, "{left}");
+
+    // The one that waits is tried again, alone, and then the message is over.
+    sink.accept_everything();
+    house.run("nullmailer", ["flush"], "").success();
+    let got = sink.wait_for(3);
+    assert_eq!(got[2].recipients, ["busy@x.example"]);
+    daemon.wait_for_line("Delivery complete, 0 message(s) remain.");
+    assert!(house.names("queue").is_empty());
+    assert_eq!(house.names("failed").len(), 1);
+}
+
+#[test]
+fn a_hundred_messages_go_over_one_session() {
+    let sink = Sink::new().offers(&["PIPELINING"]);
+    let house = house(&sink.remote("connections=1"));
+    for _ in 0..100 {
+        queue(&house, &["a@x.example"], "Subject: x\n\nhi\n");
+    }
+    once(&house);
+    assert_eq!((sink.messages().len(), sink.connections()), (100, 1));
+}
+
+#[test]
+fn a_message_that_comes_while_the_daemon_waits_goes_out_at_once() {
+    let sink = Sink::new();
+    let house = house(&sink.remote(""));
+    let daemon = Daemon::start(&house);
+    queue(&house, &["a@x.example"], "Subject: x\n\nhi\n");
+    sink.wait_for(1);
+    // One that is moved into the queue by hand does too.
+    fs::write(house.path("queue/tmp/by-hand"), "\na@x.example\n\nSubject: y\n\n").unwrap();
+    fs::rename(house.path("queue/tmp/by-hand"), house.path("queue/queue/by-hand")).unwrap();
+    fs::OpenOptions::new()
+        .write(true)
+        .open(house.path("queue/trigger"))
+        .unwrap()
+        .write_all(b"\0")
+        .unwrap();
+    assert_eq!(sink.wait_for(2)[1].text(), "Subject: y\n\n");
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_killed_daemon_loses_nothing_and_repeats_at_most_one() {
+    let sink = Sink::new();
+    let house = house(&sink.remote("connections=1"));
+    for n in 0..200 {
+        queue(&house, &["a@x.example"], &format!("Subject: {n}\n\nhi\n"));
+    }
+    let daemon = Daemon::start(&house);
+    sink.wait_for(70);
+    daemon.crash();
+    let cut = sink.messages().len();
+    assert!(cut < 200, "the daemon was done before it was killed");
+    once(&house);
+    let mut copies: HashMap<String, usize> = HashMap::new();
+    for message in sink.messages() {
+        let text = message.text();
+        let subject = text.lines().find(|line| line.starts_with("Subject: ")).unwrap();
+        *copies.entry(subject.to_owned()).or_default() += 1;
+    }
+    assert_eq!(copies.len(), 200);
+    assert!(copies.values().sum::<usize>() <= 201, "{copies:?}");
+    assert!(house.names("queue").is_empty());
+}
+
+#[test]
+fn the_size_of_a_message_costs_no_memory() {
+    let sink = Sink::new();
+    let house = house(&sink.remote(""));
+    let daemon = Daemon::start(&house);
+    queue(&house, &["a@x.example"], "Subject: small\n\nhi\n");
+    sink.wait_for(1);
+    let small = daemon.peak_memory();
+    let line = "x".repeat(72) + "\n";
+    queue(
+        &house,
+        &["a@x.example"],
+        &format!("Subject: large\n\n{}", line.repeat(100_000_000 / 73)),
+    );
+    let got = sink.wait_for(2);
+    assert!(got[1].data.len() > 100_000_000);
+    let grown = daemon.peak_memory() - small;
+    assert!(grown < 8 * 1024, "{grown} KiB more for 100 MB");
+}
+
+#[test]
+fn a_session_that_fails_delays_mail_and_never_bounces_it() {
+    for (pattern, reply, phase) in
+        [("CONNECT", "554 5.3.2 not today", "greeting"), ("EHLO*", "550 5.7.1 go away", "EHLO")]
+    {
+        let sink = Sink::new().answers(pattern, reply).answers("HELO*", reply);
+        let house = house(&sink.remote(""));
+        queue(&house, &["a@x.example"], "Subject: x\n\nhi\n");
+        let log = once(&house);
+        assert!(log.contains(&format!("{phase}: server said {}", &reply[..3])), "{log}");
+        assert!(log.contains("remote-failed remote=127.0.0.1 port="), "{log}");
+        assert_eq!(house.queued().len(), 1, "{log}");
+        assert!(house.names("failed").is_empty());
+    }
+}
+
+#[test]
+fn the_next_remote_is_tried_where_the_first_is_down() {
+    let mut down = Sink::new();
+    let line = down.remote("");
+    down.stop();
+    let up = Sink::new();
+    let house = house(&(line + &up.remote("")));
+    queue(&house, &["a@x.example"], "Subject: x\n\nhi\n");
+    let log = once(&house);
+    assert_eq!(up.only_message().recipients, ["a@x.example"]);
+    assert!(log.contains("connect: "), "{log}");
+    assert!(house.names("queue").is_empty());
+}
+
+#[test]
+fn a_message_that_hangs_does_not_hold_up_the_others() {
+    let sink = Sink::new().answers("MAIL FROM:<slow@*", Answer::Hang);
+    let house = house(&sink.remote(""));
+    house
+        .run("nullmailer-queue", [""; 0], "slow@h.example\na@x.example\n\nSubject: slow\n\n")
+        .success();
+    for _ in 0..19 {
+        queue(&house, &["a@x.example"], "Subject: x\n\nhi\n");
+    }
+    let _daemon = Daemon::start(&house);
+    assert_eq!(sink.wait_for(19).len(), 19);
+}
+
+#[test]
+fn the_bounce_of_a_bounce_goes_nowhere() {
+    let sink = Sink::new().answers("RCPT*", "550 5.1.1 no");
+    let house = house(&sink.remote(""));
+    house.run("nullmailer-queue", [""; 0], "\na@x.example\n\nSubject: x\n\n").success();
+    let log = once(&house);
+    assert!(log.contains("Not generating double bounce for "), "{log}");
+    assert!(house.names("queue").is_empty());
+    assert_eq!(house.names("failed").len(), 1);
+}
+
+#[test]
+fn mail_that_is_too_old_is_bounced_when_it_fails_again() {
+    let sink = Sink::new().answers("RCPT TO:<a@*", "450 4.7.1 greylisted");
+    let house = house(&sink.remote(""));
+    house.control("queuelifetime", "1h");
+    queue(&house, &["a@x.example"], "Subject: x\n\nhi\n");
+    let file = fs::File::options()
+        .append(true)
+        .open(house.path("queue/queue").join(&house.only_queued().id))
+        .unwrap();
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3700);
+    file.set_modified(old).unwrap();
+    once(&house);
+    assert_eq!(house.names("failed").len(), 1);
+    let bounce = house.only_queued();
+    assert_eq!(
+        (bounce.sender.as_str(), &*bounce.recipients),
+        ("", &["root@h.example".to_owned()][..])
+    );
+    assert!(bounce.message.contains("\nStatus: 5.4.7\n"), "{}", bounce.message);
+    assert!(bounce.message.contains("450 4.7.1 greylisted"), "{}", bounce.message);
+}
+
+#[test]
+fn a_file_that_is_no_message_is_set_aside_and_the_others_go_out() {
+    let sink = Sink::new();
+    let house = house(&sink.remote(""));
+    queue(&house, &["a@x.example"], "Subject: x\n\nhi\n");
+    for (name, content) in [("empty", &b""[..]), ("torn", b"a@b\nc@d"), ("nobody", b"a@b\n\nx")] {
+        fs::write(house.path("queue/queue").join(name), content).unwrap();
+    }
+    fs::create_dir(house.path("queue/queue/folder")).unwrap();
+    let log = once(&house);
+    assert_eq!(sink.messages().len(), 1);
+    assert_eq!(house.names("failed"), ["empty", "folder", "nobody", "torn"]);
+    assert!(log.contains("unusable id=torn why=\"ends within its envelope\""), "{log}");
+    assert!(log.contains("unusable id=nobody why=\"line 2: no recipients\""), "{log}");
+}
+
+#[test]
+fn a_configuration_that_cannot_be_used_keeps_the_mail_and_is_named() {
+    for (name, content, line) in [
+        ("pausetime", "soon", "pausetime:1: \"soon\" is not a duration"),
+        ("remotes", "127.0.0.1 smtp prot=25", "remotes:1: "),
+        ("remotes", "127.0.0.1 smtp 'pass=x", "remotes:1: a quote does not end"),
+        ("helohost", "a b", "helohost:1: "),
+    ] {
+        let house = house("");
+        house.control(name, content);
+        queue(&house, &["a@x.example"], "Subject: x\n\nhi\n");
+        let daemon = Daemon::start(&house);
+        daemon.wait_for_line(line);
+        assert!(daemon.stop().success());
+        assert_eq!(house.queued().len(), 1);
+    }
+}
+
+#[test]
+fn a_configuration_that_is_mended_frees_the_mail() {
+    let sink = Sink::new();
+    let house = house("127.0.0.1 smtp nonsense");
+    queue(&house, &["a@x.example"], "Subject: x\n\nhi\n");
+    let daemon = Daemon::start(&house);
+    daemon.wait_for_line("remotes:1: ");
+    house.control("remotes", &sink.remote(""));
+    daemon.signal(Signal::SIGHUP);
+    sink.wait_for(1);
+}
+
+#[test]
+fn without_remotes_the_mail_stays() {
+    let house = house("");
+    queue(&house, &["a@x.example"], "Subject: x\n\nhi\n");
+    let log = once(&house);
+    assert!(log.contains("No remote hosts listed for delivery"), "{log}");
+    assert_eq!(house.queued().len(), 1);
+}
+
+#[test]
+fn a_second_daemon_on_the_spool_is_refused() {
+    let house = house("");
+    let _daemon = Daemon::start(&house);
+    house
+        .run("nullmailer-send", [""; 0], "")
+        .exit(75)
+        .complains("another nullmailer-send is running");
+}
+
+#[test]
+fn the_daemon_ends_after_the_delivery_that_runs() {
+    let sink = Sink::new();
+    let house = house(&sink.remote(""));
+    queue(&house, &["a@x.example"], "Subject: x\n\nhi\n");
+    let daemon = Daemon::start(&house);
+    sink.wait_for(1);
+    assert!(daemon.stop().success());
+    sink.wait_for_command("QUIT");
+}
+
+#[test]
+fn a_spool_that_cannot_be_used_is_named() {
+    let house = house("");
+    let mut command = house.command("nullmailer-send");
+    command.env("NULLMAILER_SPOOL_DIR", "/nonexistent/spool");
+    crate::house::run(&mut command, "").exit(73).complains("/nonexistent/spool");
+}
+
+#[test]
+fn sigalrm_and_anything_but_nul_on_the_trigger_retry_everything_now() {
+    let sink = Sink::new().answers("RCPT*", "450 4.2.0 later");
+    let house = house(&sink.remote(""));
+    queue(&house, &["a@x.example"], "Subject: x\n\nhi\n");
+    let daemon = Daemon::start(&house);
+    daemon.wait_for_lines("deferred id=", 1);
+    daemon.signal(Signal::SIGALRM);
+    daemon.wait_for_lines("deferred id=", 2);
+    sink.accept_everything();
+    let mut trigger = fs::OpenOptions::new().write(true).open(house.path("queue/trigger")).unwrap();
+    trigger.write_all(b"1\n").unwrap();
+    sink.wait_for(1);
+}
