@@ -1,4 +1,4 @@
-//! Servers that misbehave, in every phase: `tests/dialogues/hostile.txt`, case by case.
+//! Servers that misbehave, in every phase: `tests/dialogues/hostile*.txt`, case by case.
 //!
 //! None may make the program hang past its limit, crash, take a refusal for an acceptance, or bounce
 //! mail for what is only a broken session.
@@ -60,8 +60,11 @@ impl Case {
         };
         let host = Dialogue::secure(&self.dialogue, Some(certificates));
         let port = format!("--port={}", host.port());
-        let options: Vec<_> =
-            self.options.iter().map(String::as_str).chain([port.as_str()]).collect();
+        let authority = house.path("conf/ca.pem").display().to_string();
+        let mut options: Vec<_> =
+            self.options.iter().map(|option| option.replace("CA", &authority)).collect();
+        options.push(port);
+        let options: Vec<_> = options.iter().map(String::as_str).collect();
         let ran = smtp(house, &options, message);
         let played = host.played();
         let mut flaws = Vec::new();
@@ -110,4 +113,9 @@ fn run(text: &str) {
 #[test]
 fn no_server_makes_the_client_hang_crash_bounce_or_believe() {
     run(include_str!("../dialogues/hostile.txt"));
+}
+
+#[test]
+fn no_server_gets_around_tls() {
+    run(include_str!("../dialogues/hostile-tls.txt"));
 }

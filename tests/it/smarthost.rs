@@ -175,6 +175,15 @@ impl Stream {
         matches!(self.link, Link::Tls(_))
     }
 
+    /// Closes our side of the connection under TLS.
+    pub fn cut(&mut self) {
+        match &mut self.link {
+            Link::Plain(tcp) => drop(tcp.shutdown(Shutdown::Write)),
+            Link::Tls(tls) => drop(tls.sock.shutdown(Shutdown::Write)),
+            Link::Gone => {}
+        }
+    }
+
     /// No more bytes to the client; what it sends can still be read.
     pub fn close(&mut self) {
         match &mut self.link {

@@ -6,7 +6,7 @@ use std::io::{Seek, Write};
 use command_fds::{CommandFdExt, FdMapping};
 
 use crate::house::{House, Ran, run};
-use crate::smarthost::{Dialogue, Sink};
+use crate::smarthost::{Certificates, Dialogue, Sink};
 
 /// Runs `smtp --host=127.0.0.1 OPTIONS` with a queue file on descriptor 3.
 pub fn smtp(house: &House, options: &[&str], queue_file: impl AsRef<[u8]>) -> Ran {
@@ -51,6 +51,26 @@ fn a_long_message_arrives_whole_however_it_is_sent() {
         let sink = Sink::new().offers(offers);
         smtp(&House::new(), &[&port(sink.port())], &mail).success();
         assert!(sink.only_message().text() == format!("Subject: x\n\n{body}"), "{offers:?}");
+    }
+}
+
+#[test]
+fn over_tls_the_same_arrives_and_the_server_is_verified() {
+    let (house, certificates) = (House::new(), Certificates::new());
+    house.control("ca.pem", &certificates.authority);
+    let authority = format!("--x509cafile={}", house.path("conf/ca.pem").display());
+    for (way, sink) in [
+        ("--starttls", Sink::new().offers(&["PIPELINING", "CHUNKING"]).starttls(&certificates)),
+        ("--tls", Sink::new().offers(&["PIPELINING"]).implicit_tls(&certificates)),
+    ] {
+        let body = ".line\n".repeat(100_000);
+        let mail = format!("s@x.example\na@x.example\n\nSubject: x\n\n{body}");
+        let port = port(sink.port());
+        smtp(&house, &[&port, way], &mail).exit(16).complains("x509cafile");
+        assert!(sink.messages().is_empty());
+        smtp(&house, &[&port, way, &authority], &mail).success();
+        let received = sink.only_message();
+        assert!(received.secure && received.text() == format!("Subject: x\n\n{body}"));
     }
 }
 

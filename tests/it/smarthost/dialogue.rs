@@ -6,6 +6,7 @@
 //! C: MAIL FROM:<*>     the next line heard must be this; * is anything
 //! C: ...               the lines of a message, up to and with the lone dot
 //! > tls                the handshake
+//! > no tls             a handshake that the client must give up
 //! > drip 250 ok        one byte after the other, slowly and without end
 //! > flood 1000000      so many bytes of x without a line end
 //! > long 3000          the same, and then the line end
@@ -15,6 +16,7 @@
 //! > nothing            the client must close without another byte
 //! > hang               says nothing until the client goes
 //! > close              no further byte to the client
+//! > cut                the same, without the end that TLS has
 //! ```
 //!
 //! Lines sent in a row go in one segment. A dialogue that ends has closed.
@@ -107,6 +109,9 @@ impl Player {
     }
 
     fn send(&mut self, unsent: &mut Vec<u8>) -> Result<(), String> {
+        if unsent.is_empty() {
+            return Ok(());
+        }
         let sent = self.stream.send(unsent).map_err(|error| format!("cannot send: {error}"));
         unsent.clear();
         sent
@@ -138,6 +143,13 @@ impl Player {
                 let config = self.config.clone().expect("a dialogue with tls has certificates");
                 self.stream.secure(config).ok_or_else(|| "no handshake".to_owned())?;
             }
+            ("no", _) => {
+                let config = self.config.clone().expect("a dialogue with tls has certificates");
+                if self.stream.secure(config).is_some() && !self.stream.rest().is_empty() {
+                    return Err("more came over TLS".to_owned());
+                }
+            }
+            ("cut", _) => self.stream.cut(),
             ("drip", text) => {
                 let text = format!("{text}{}", "-".repeat(4000));
                 for byte in text.bytes() {
