@@ -34,14 +34,14 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
     })?;
 
     let status = *typed.get_one::<EnhancedCode>("status").expect("it is required");
-    let text = |name: &str| typed.get_one::<String>(name).map(String::as_str);
+    let given = |name: &str| typed.get_one::<String>(name).map(String::as_str);
     let failed: Vec<Failed<'_>> = recipients
         .iter()
         .map(|recipient| Failed {
             recipient,
             status,
-            diagnostic: text("diagnostic-code").map(Diagnostic::Given),
-            remote: text("remote"),
+            diagnostic: given("diagnostic-code").map(Diagnostic::Given),
+            remote: given("remote"),
         })
         .collect();
     let quote = typed.get_one::<i64>("max-lines").map_or(bounces.quote, |n| Quote::lines(*n));

@@ -8,6 +8,7 @@ mod house;
 mod inject;
 mod install;
 mod mailq;
+mod manual;
 mod queue;
 mod send;
 mod sendmail;
