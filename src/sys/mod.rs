@@ -6,12 +6,14 @@
 mod access;
 mod fifo;
 mod identity;
+mod processes;
 mod socket;
 mod watch;
 
 pub(crate) use access::may_write;
 pub(crate) use fifo::make_fifo;
 pub(crate) use identity::{Identity, host_name, identity, user_name};
+pub(crate) use processes::kill_group;
 pub(crate) use socket::limit_waiting;
 pub(crate) use watch::{Names, Watch};
 

@@ -99,11 +99,7 @@ impl Dialer {
             (Some(tls), Security::Implicit) => Io::Tls(handshake(tcp, remote, tls).await?),
             _ => Io::Plain(tcp),
         };
-        let session = smtp::Session::open(io, remote, &self.helo, tls).await?;
-        if remote.login.is_some() {
-            return Err(setup("login is not built yet".to_owned()));
-        }
-        Ok(session)
+        smtp::Session::open(io, remote, &self.helo, tls).await
     }
 
     fn tls_client(&self, remote: &Remote) -> Result<Arc<TlsClient>, Fault> {

@@ -4,6 +4,7 @@
 //! message each). It knows nothing of the queue: it is handed an open file and gives verdicts.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the transport door")]
 
+mod children;
 mod connect;
 mod dialer;
 mod fault;

@@ -7,6 +7,7 @@ mod hostile;
 mod house;
 mod inject;
 mod install;
+mod login;
 mod mailq;
 mod manual;
 mod queue;

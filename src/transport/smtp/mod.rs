@@ -4,6 +4,7 @@
 //! over a stream of ours that frames replies, secures itself and decides what lettre may see. What
 //! a reply means, what is sent and when is decided here.
 
+mod auth;
 mod body;
 mod capabilities;
 mod framing;

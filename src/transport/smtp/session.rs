@@ -1,6 +1,6 @@
-//! One SMTP session: greeting, EHLO, STARTTLS, then commands and their replies.
+//! One SMTP session: greeting, EHLO, STARTTLS, AUTH, then commands and their replies.
 //!
-//! `dialer` opens it, `auth` logs in over it, `transaction` sends mail over it. The dialogue runs
+//! `dialer` opens it, `transaction` sends mail over it. The dialogue runs
 //! over a lettre connection on our own [`Wire`]; every decision is taken on our own [`Reply`].
 //! Once anything breaks, nothing more is written: a QUIT inside a message would be part of it.
 
@@ -14,12 +14,13 @@ use lettre::transport::smtp::response::Response;
 use tokio::time::timeout;
 
 use super::Capabilities;
+use super::auth;
 use super::wire::{Io, Wire};
 use crate::mail::{Helo, Remote, Reply, Security};
 use crate::transport::tls::TlsClient;
 use crate::transport::{Cause, Fault, Peer, Phase};
 
-/// A connected, greeted session; secured where the remote asks for it.
+/// A connected, greeted session; secured and logged in where the remote asks for it.
 #[derive(Debug)]
 pub(crate) struct Session {
     connection: Connection,
@@ -61,7 +62,8 @@ pub(crate) mod limit {
 }
 
 impl Session {
-    /// Reads the greeting over a connection, says EHLO, and turns to TLS if the remote says so.
+    /// Reads the greeting over a connection, says EHLO, and turns to TLS and logs in if the remote
+    /// says so.
     pub(crate) async fn open(
         io: Io,
         remote: &Remote,
@@ -106,7 +108,10 @@ impl Session {
             self.hello(helo).await?;
         }
         self.phase = Phase::Login;
-        Ok(())
+        match &remote.login {
+            Some(login) => auth::login(self, remote, login).await,
+            None => Ok(()),
+        }
     }
 
     /// EHLO, and HELO where the server does not know it (RFC 5321 §3.2).

@@ -1,0 +1,48 @@
+//! Programs that we start: each is a process group of its own, and none outlives our interest in it.
+//!
+//! Used for `passcmd` and for external protocol programs.
+
+use std::process::ExitStatus;
+
+use tokio::process::{Child, Command};
+
+use crate::sys;
+
+/// A running program. Dropping it kills the program with all that it started, except what has
+/// left its group.
+#[derive(Debug)]
+pub(super) struct Running {
+    child: Child,
+    /// Its process id, and that of its group, until it has been waited for.
+    group: Option<u32>,
+}
+
+impl Running {
+    pub(super) fn start(command: &mut Command) -> std::io::Result<Self> {
+        let child = command.process_group(0).kill_on_drop(true).spawn()?;
+        Ok(Self { group: child.id(), child })
+    }
+
+    pub(super) fn child(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    /// Waits for the program itself; what it leaves running is killed.
+    pub(super) async fn wait(&mut self) -> std::io::Result<ExitStatus> {
+        let status = self.child.wait().await;
+        self.kill();
+        status
+    }
+
+    fn kill(&mut self) {
+        if let Some(leader) = self.group.take() {
+            sys::kill_group(leader);
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

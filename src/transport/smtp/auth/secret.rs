@@ -1,0 +1,140 @@
+//! Where a password comes from: the options, a file, or a command. Read at each login, so that a
+//! changed password or a fresh token serves at once.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::process::Command;
+use tokio::time::timeout;
+use zeroize::Zeroizing;
+
+use crate::mail::{Secret, SecretSource};
+use crate::transport::children::Running;
+
+/// A command may ask a token server; it does not ask a person.
+const COMMAND_LIMIT: Duration = Duration::from_secs(30);
+
+/// No password or token is longer.
+const MAX: u64 = 64 << 10;
+
+pub(super) async fn read(source: &SecretSource) -> Result<Secret, String> {
+    match source {
+        SecretSource::None => Ok(Secret::new(Vec::new())),
+        SecretSource::Inline(secret) => Ok(secret.clone()),
+        SecretSource::File(path) => from_file(path),
+        SecretSource::Command(command) => from_command(command, COMMAND_LIMIT).await,
+    }
+}
+
+fn from_file(path: &Path) -> Result<Secret, String> {
+    let cannot = |error: io::Error| format!("cannot read passfile {}: {error}", path.display());
+    let mut bytes = Zeroizing::new(Vec::with_capacity(256));
+    // Opening a FIFO would wait for a writer.
+    if !std::fs::metadata(path).map_err(cannot)?.is_file() {
+        return Err(format!("cannot read passfile {}: not a regular file", path.display()));
+    }
+    File::open(path).map_err(cannot)?.take(MAX).read_to_end(&mut bytes).map_err(cannot)?;
+    first_line(&bytes)
+        .ok_or_else(|| format!("passfile {}: its first line is empty", path.display()))
+}
+
+/// The command's own errors go to our stderr; it may say more than we should repeat.
+async fn from_command(command: &str, limit: Duration) -> Result<Secret, String> {
+    let attempt = async {
+        let mut running = Running::start(
+            Command::new("/bin/sh")
+                .arg("-c")
+                .arg(command)
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped()),
+        )
+        .map_err(|error| format!("cannot run passcmd: {error}"))?;
+        let mut stdout = running.child().stdout.take().expect("it is a pipe");
+        let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
+        let cannot = |error| format!("cannot read from passcmd: {error}");
+        (&mut stdout).take(MAX).read_to_end(&mut bytes).await.map_err(cannot)?;
+        // To its end, so that the command does not die of a closed pipe.
+        tokio::io::copy(&mut stdout, &mut tokio::io::sink()).await.map_err(cannot)?;
+        let status = running.wait().await.map_err(cannot)?;
+        if !status.success() {
+            return Err(format!("passcmd failed: {status}"));
+        }
+        first_line(&bytes).ok_or_else(|| "passcmd printed no password".to_owned())
+    };
+    match timeout(limit, attempt).await {
+        Ok(result) => result,
+        Err(_) => Err(format!("passcmd did not end within {} seconds", limit.as_secs())),
+    }
+}
+
+fn first_line(bytes: &[u8]) -> Option<Secret> {
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    (!line.is_empty() && !line.contains(&0)).then(|| Secret::new(line.to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(command: &str, limit: Duration) -> Result<Secret, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(from_command(command, limit))
+    }
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_password_is_the_first_line_without_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        for content in ["p w ", "p w \n", "p w \r\nmore\n"] {
+            std::fs::write(&path, content).unwrap();
+            assert_eq!(from_file(&path).unwrap().expose(), b"p w ", "{content:?}");
+        }
+        assert_eq!(run("echo 'p w '; echo more; exec >&-", LONG).unwrap().expose(), b"p w ");
+    }
+
+    #[test]
+    fn no_password_is_an_error_that_shows_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        for content in ["", "\nhunter2", "hunt\0er2"] {
+            std::fs::write(&path, content).unwrap();
+            let error = from_file(&path).unwrap_err();
+            assert!(error.ends_with("its first line is empty"), "{error}");
+        }
+        assert!(from_file(dir.path()).unwrap_err().ends_with("not a regular file"));
+        assert!(from_file(&dir.path().join("none")).unwrap_err().starts_with("cannot read"));
+        for command in ["echo hunter2; exit 3", "true", "echo; echo hunter2", "kill -9 $$"] {
+            let error = run(command, LONG).unwrap_err();
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+        assert!(run("exit 3", LONG).unwrap_err().contains("exit status: 3"));
+    }
+
+    #[test]
+    fn a_command_that_does_not_end_is_killed_with_its_children() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("held");
+        crate::sys::make_fifo(&fifo).unwrap();
+        // The child holds the FIFO's writing end open as long as it lives.
+        let command = format!("sleep 1000 >'{}' & wait", fifo.display());
+        let limit = Duration::from_millis(300);
+        let reader = std::thread::spawn(move || std::fs::read(fifo).unwrap());
+        assert!(run(&command, limit).unwrap_err().contains("did not end"));
+        // The end of the file means that nobody holds it any more.
+        assert!(reader.join().unwrap().is_empty());
+    }
+
+    #[test]
+    fn more_output_than_any_password_does_no_harm() {
+        assert!(
+            run("yes hunter2 | head -c 10000000", LONG).is_ok_and(|s| s.expose() == b"hunter2")
+        );
+    }
+}
