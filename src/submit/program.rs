@@ -1,9 +1,10 @@
 //! Through a queue program: the set-uid nullmailer-queue, or the one that `$NULLMAILER_QUEUE` names.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread::{self, JoinHandle};
 
 use super::{Error, Submission, grammar};
 
@@ -24,6 +25,8 @@ pub(super) fn submit(program: &Path, submission: Submission<'_>) -> Result<(), E
         .spawn()
         .map_err(failed)?;
     let mut stdin = child.stdin.take().expect("stdin was asked to be a pipe");
+    let stdout = listen(child.stdout.take().expect("stdout was asked to be a pipe"));
+    let stderr = listen(child.stderr.take().expect("stderr was asked to be a pipe"));
     let mut head = grammar::write(&submission.sender, &submission.recipients, &submission.request);
     head.extend_from_slice(submission.head);
     let mut input_error = None;
@@ -48,16 +51,32 @@ pub(super) fn submit(program: &Path, submission: Submission<'_>) -> Result<(), E
         return Err(Error::Input(error));
     }
     drop(stdin);
-    let output = child.wait_with_output().map_err(failed)?;
-    if output.status.success() {
+    let status = child.wait().map_err(failed)?;
+    let (printed, complained) = (hear(stdout), hear(stderr));
+    if status.success() {
         return written.map_err(failed);
     }
-    // The original prints its errors on stdout.
-    let said = if output.stderr.is_empty() { output.stdout } else { output.stderr };
-    let said = String::from_utf8_lossy(&said[..said.len().min(1000)]);
     Err(Error::Program {
         program: program.to_owned(),
-        said: said.lines().next().unwrap_or_default().to_owned(),
-        code: output.status.code(),
+        // The original prints its errors on stdout.
+        said: if complained.is_empty() { printed } else { complained },
+        code: status.code(),
     })
+}
+
+/// Listens while the program is fed: one that prints much must not wait for us, nor we for it.
+fn listen(mut stream: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    const KEPT: u64 = 1000;
+    thread::spawn(move || {
+        let mut said = Vec::new();
+        let _ = (&mut stream).take(KEPT).read_to_end(&mut said);
+        let _ = io::copy(&mut stream, &mut io::sink());
+        said
+    })
+}
+
+/// The first line.
+fn hear(listener: JoinHandle<Vec<u8>>) -> String {
+    let said = listener.join().unwrap_or_default();
+    String::from_utf8_lossy(&said).lines().next().unwrap_or_default().to_owned()
 }

@@ -353,7 +353,34 @@ fn a_message_is_queued_with_its_header_completed() {
 fn another_queue_program_takes_the_message_instead() {
     let house = House::new();
     let mut command = house.command("nullmailer-inject");
-    run(command.env("NULLMAILER_QUEUE", "/bin/cat"), "To: a@b.c\n\n").success();
+    // More than a pipe holds comes back on its stdout.
+    let long = format!("To: a@b.c\n\n{}", "x\n".repeat(200_000));
+    run(command.env("NULLMAILER_QUEUE", "/bin/cat"), long).success();
+    assert!(house.queued().is_empty());
+}
+
+#[test]
+fn a_queue_program_that_fails_is_quoted_and_its_code_passed_on() {
+    let house = House::new();
+    for (script, code, line) in [
+        ("echo no room; exit 1", 75, "queue: no room"),
+        ("echo out; echo err >&2; exit 73", 73, "queue: err"),
+        ("kill -9 $$", 75, "queue was killed"),
+        ("exit 3", 75, "queue failed with exit code 3"),
+    ] {
+        let program = house.path("queue.program");
+        // By a process of its own: a file that any of ours has open for writing cannot be run.
+        let write = "printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$2\"; chmod +x \"$2\"";
+        let mut sh = Command::new("/bin/sh");
+        run(sh.args(["-c", write, "sh", script]).arg(&program), "").success();
+        let mut command = house.command("nullmailer-inject");
+        command.env("NULLMAILER_QUEUE", &program);
+        let line = line.replace("queue", "queue.program");
+        run(&mut command, "To: a@b.c\n\n").exit(code).complains(&line);
+    }
+    let mut command = house.command("nullmailer-inject");
+    command.env("NULLMAILER_QUEUE", "/nonexistent/queue");
+    run(&mut command, "To: a@b.c\n\n").exit(71).complains("cannot run /nonexistent/queue");
     assert!(house.queued().is_empty());
 }
 

@@ -43,3 +43,64 @@ fn a_spool_that_is_not_there_is_named() {
     command.env("NULLMAILER_SPOOL_DIR", "/nonexistent/spool");
     crate::house::run(&mut command, "a@b.c\nd@e.f\n\n").exit(73).complains("/nonexistent/spool");
 }
+
+#[test]
+fn the_null_sender_is_taken_and_the_body_stays_as_it_is() {
+    let house = House::new();
+    house.run("nullmailer-queue", [""; 0], "\nd@e.f\n\na\r\n\n.\nb").success();
+    let queued = house.only_queued();
+    assert_eq!((queued.sender.as_str(), queued.message.as_str()), ("", "a\r\n\n.\nb"));
+}
+
+/// The original refuses these two; Debian's build takes them, and so do we.
+#[test]
+fn a_domain_without_a_dot_is_left_to_the_smarthost() {
+    let house = House::new();
+    house.run("nullmailer-queue", [""; 0], "a@b\nd@e\n\n").success();
+    assert_eq!(house.only_queued().recipients, ["d@e"]);
+}
+
+#[test]
+fn adminaddr_takes_what_is_for_this_machine_and_nothing_else() {
+    for (admin, given, stored) in [
+        ("x@y.z", "u@localhost", &["x@y.z"][..]),
+        ("x@y.z", "u@f.q.d.n", &["x@y.z"]),
+        ("x@y.z", "u@e.f", &["u@e.f"]),
+        ("x@y.z", "u@localhost.q.d.n", &["u@localhost.q.d.n"]),
+        ("x@y.z,w@v.u", "u@localhost", &["x@y.z", "w@v.u"]),
+    ] {
+        let house = House::new();
+        house.control("adminaddr", admin);
+        house.run("nullmailer-queue", [""; 0], format!("s@localhost\n{given}\n\n")).success();
+        let queued = house.only_queued();
+        assert_eq!(
+            (queued.sender.as_str(), queued.recipients),
+            ("s@localhost", stored.iter().map(ToString::to_string).collect())
+        );
+    }
+}
+
+#[test]
+fn allmailfrom_replaces_every_sender_but_the_null_one() {
+    for (given, stored) in [("a@b.c", "one@x.y"), ("a@b", "one@x.y"), ("", "")] {
+        let house = House::new();
+        house.control("allmailfrom", "one@x.y");
+        house.run("nullmailer-queue", [""; 0], format!("{given}\nd@e.f\n\n")).success();
+        assert_eq!(house.only_queued().sender, stored);
+    }
+    let house = House::new();
+    house.control("allmailfrom", "one@x.y");
+    house.run("nullmailer-queue", [""; 0], "@b.c\nd@e.f\n\n").exit(65);
+    assert!(house.queued().is_empty());
+}
+
+#[test]
+fn what_sendmail_asks_of_delivery_stands_behind_the_sender() {
+    let house = House::new();
+    house
+        .run("nullmailer-queue", [""; 0], "a@b.c NOTIFY=NEVER RET=HDRS ENVID=x\nd@e.f\n\n")
+        .success();
+    assert_eq!(house.only_queued().sender, "a@b.c");
+    let ran = house.run("nullmailer-queue", [""; 0], "a@b.c SIZE=1\nd@e.f\n\n");
+    ran.exit(65).complains("a parameter is not known");
+}

@@ -1,5 +1,7 @@
 //! sendmail: what its options change. The command lines of real callers are in `callers`.
 
+use std::process::Command;
+
 use crate::house::{House, run};
 
 const MESSAGE: &str = "To: a@b.c\nSubject: x\n\nhi\n";
@@ -59,6 +61,33 @@ fn a_lone_dot_is_text_on_a_pipe_with_or_without_the_option() {
     }
 }
 
+/// Types the text on a terminal of its own and returns what was queued.
+fn typed(house: &House, command: &str, text: &str) -> String {
+    let mut script = Command::new("script");
+    script.args(["-qefc", command, "/dev/null"]).env("SHELL", "/bin/sh");
+    for (name, value) in house.command("sendmail").get_envs() {
+        script.env(name, value.unwrap_or_default());
+    }
+    script.env("PATH", format!("{}:/usr/bin:/bin", house.path("bin").display()));
+    run(&mut script, text).success();
+    house.only_queued().message
+}
+
+#[test]
+fn on_a_terminal_a_lone_dot_ends_the_message_unless_it_is_told_not_to() {
+    let text = "Subject: x\n\nhi\n.\nmore\n\u{4}";
+    let message = typed(&House::new(), "sendmail a@b.c", text);
+    assert!(message.ends_with("\n\nhi\n"), "{message}");
+    for option in ["-i", "-oi", "-O IgnoreDots=True"] {
+        let message = typed(&House::new(), &format!("sendmail {option} a@b.c"), text);
+        assert!(message.ends_with("\n\nhi\n.\nmore\n"), "{message}");
+    }
+    let message = typed(&House::new(), "nullmailer-inject a@b.c", text);
+    assert!(message.ends_with("\n\nhi\n.\nmore\n"), "{message}");
+    let message = typed(&House::new(), "sendmail a@b.c", "Subject: x\n.\nmore\n\u{4}");
+    assert!(message.ends_with(">\nCc: recipient list not shown: ;\n\n"), "{message}");
+}
+
 #[test]
 fn a_command_line_that_cannot_be_used_is_named_and_nothing_is_queued() {
     for (args, code, line) in [
@@ -107,11 +136,22 @@ fn the_queue_is_printed_by_the_same_process() {
 }
 
 #[test]
-fn verifying_says_where_mail_would_go() {
+fn verifying_says_where_mail_would_go_and_through_what() {
     let house = House::new();
     house.control("adminaddr", "admin@x.y");
-    let ran = house.run("sendmail", ["-bv", "root@localhost", "a@b"], "").success();
-    assert!(ran.stdout.contains("root@localhost ... admin@x.y"), "{}", ran.stdout);
-    assert!(ran.stdout.contains("a@b.q.d.n ... a@b.q.d.n"), "{}", ran.stdout);
+    let ran = house.run("sendmail", ["-bv", "root@localhost"], "").success();
+    assert_eq!(ran.stdout, "root@localhost ... admin@x.y by no remote that is known\n");
+    house.control("remotes", "# none\nsmart.example smtp starttls port=587\nother.example\n");
+    let ran = house.run("sendmail", ["-bv", "a@b, c@d.e", "f", "root@localhost"], "").success();
+    let by = "by smtp smart.example port 587 starttls";
+    assert_eq!(
+        ran.stdout,
+        format!(
+            "a@b.q.d.n ... a@b.q.d.n {by}\nc@d.e ... c@d.e {by}\n\
+             f@f.q.d.n ... admin@x.y {by}\nroot@localhost ... admin@x.y {by}\n"
+        )
+    );
+    house.run("sendmail", ["-bv", "a@b", "<"], "").exit(65).complains("cannot use recipient \"<\"");
+    house.run("sendmail", ["-bv"], "").exit(64).complains("no recipients");
     assert!(house.queued().is_empty());
 }

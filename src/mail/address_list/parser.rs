@@ -316,7 +316,11 @@ impl<'a> Parser<'a> {
                 spec.bare_local.extend_from_slice(atom);
             }
             Token::Quoted(quoted) => {
-                let content = print::unfold(&print::unescape(quoted));
+                let content = print::unescape(quoted);
+                if print::breaks_line(&content) {
+                    return Err(ListFlaw::Unexpected(Some(b'\n')));
+                }
+                let content = print::unfold(&content);
                 print::push_local_word(&mut spec.local, &content);
                 spec.bare_local.extend_from_slice(&content);
                 spec.quoted = true;

@@ -66,7 +66,22 @@ pub(crate) fn local_part(content: &[u8]) -> Vec<u8> {
     text
 }
 
-/// Folds disappear: the line feed goes, the blank behind it stays.
+/// Folds disappear: the line end goes, the blank behind it stays. A line feed that is no fold would
+/// begin a field of its own and becomes a blank.
 pub(super) fn unfold(text: &[u8]) -> Vec<u8> {
-    text.iter().copied().filter(|byte| !matches!(byte, b'\n' | b'\r')).collect()
+    let folds = |at: usize| text.get(at + 1).is_some_and(|next| is_blank(*next));
+    let unfolded = text.iter().enumerate().filter_map(|(at, byte)| match byte {
+        b'\n' | b'\r' => (!folds(at)).then_some(b' '),
+        byte => Some(*byte),
+    });
+    unfolded.collect()
+}
+
+/// Whether the text has a line end that is no fold.
+pub(super) fn breaks_line(text: &[u8]) -> bool {
+    let mut next = text.iter().skip(1);
+    text.iter().any(|byte| {
+        let next = next.next();
+        matches!(byte, b'\n' | b'\r') && !next.is_some_and(|next| is_blank(*next))
+    })
 }

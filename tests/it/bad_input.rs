@@ -1,0 +1,163 @@
+//! Bad input: each gets one line on stderr, its own exit code, and leaves nothing behind.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+
+use crate::house::{House, Ran, run};
+
+fn nothing_left(house: &House) {
+    assert_eq!(house.queued(), []);
+    assert_eq!(house.names("tmp"), [""; 0]);
+}
+
+#[test]
+fn binary_garbage_is_no_message() {
+    // The first bytes of an ELF file, a PNG, a gzip, and a line before a NUL.
+    for garbage in
+        [&b"\x7fELF\x02\x01\x01\0\0"[..], b"\x89PNG\r\n\x1a\n\0\0\0", b"\x1f\x8b\x08\0", b"x\ny\0"]
+    {
+        for args in [&["a@b.c"][..], &["-t", "a@b.c"], &["-i", "a@b.c"]] {
+            let house = House::new();
+            house.run("sendmail", args, garbage).exit(65).complains("binary data");
+            nothing_left(&house);
+        }
+    }
+    let house = House::new();
+    house.run("sendmail", ["a@b.c"], "Subject: attached\n\n\0\x01\x02\n").success();
+    assert!(house.only_queued().message.ends_with("\n\n\0\x01\x02\n"));
+}
+
+#[test]
+fn a_nul_in_the_header_is_refused_with_its_line() {
+    let house = House::new();
+    let ran = house.run("sendmail", ["a@b.c"], "Subject: x\nX: a\0b\n\n");
+    ran.exit(65).complains("cannot use header line 2: it holds a NUL");
+    nothing_left(&house);
+}
+
+#[test]
+fn a_header_field_without_end_is_refused_and_not_held() {
+    let house = House::new();
+    let input = format!("To: a@b.c\nX: {}", "x".repeat(1 << 21));
+    let ran = house.run("sendmail", ["-t"], input);
+    ran.exit(65).complains("cannot use header line 2: the header is longer than 1048576 bytes");
+    nothing_left(&house);
+}
+
+#[test]
+fn nobody_to_send_to_is_said_before_anything_is_written() {
+    let house = House::new();
+    for (program, args, input) in [
+        ("sendmail", &["-t"][..], "Subject: x\n\nbody\n"),
+        ("sendmail", &["-t"], "To: undisclosed-recipients:;\n\n"),
+        ("sendmail", &["-t"], "To: <>\n\n"),
+        ("sendmail", &[], ""),
+        ("sendmail", &[""], "To: a@b.c\n\n"),
+        ("nullmailer-inject", &["-a"], "To: a@b.c\n\n"),
+    ] {
+        house.run(program, args, input).exit(64).complains("no recipients");
+    }
+    nothing_left(&house);
+    assert!(!house.path("queue/queue").exists());
+}
+
+/// A stdin that breaks off: the other end is closed with data unread, which reads as an error.
+fn broken(house: &House, args: &[&str], input: &str) -> Ran {
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    ours.write_all(input.as_bytes()).unwrap();
+    (&theirs).write_all(b"never read").unwrap();
+    drop(ours);
+    let mut command = house.command("sendmail");
+    let output = command.args(args).stdin(OwnedFd::from(theirs)).output().unwrap();
+    Ran {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+#[test]
+fn a_stdin_that_breaks_off_in_header_or_body_queues_nothing() {
+    for input in ["", "To: a@b.c\nSubj", "To: a@b.c\n\n", "To: a@b.c\n\nhalf a mess"] {
+        let house = House::new();
+        broken(&house, &["-t", "a@b.c"], input).exit(66).complains("cannot read the message: ");
+        nothing_left(&house);
+    }
+}
+
+#[test]
+fn a_stdin_that_cannot_be_read_is_named() {
+    let house = House::new();
+    let mut command = house.command("sendmail");
+    let output = command.arg("a@b.c").stdin(File::open("/").unwrap()).output().unwrap();
+    assert_eq!(output.status.code(), Some(66));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("Is a directory"));
+    nothing_left(&house);
+}
+
+#[test]
+fn a_disk_that_is_full_is_named_and_the_half_is_removed() {
+    let house = House::new();
+    let limited = "trap '' XFSZ; ulimit -f 8; exec \"$0\" -t";
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", limited]).arg(house.path("bin/sendmail"));
+    command.env("NULLMAILER_TEST_PREFIX", house.path(""));
+    let input = format!("To: a@b.c\n\n{}", "x\n".repeat(100_000));
+    run(&mut command, input).exit(75).complains("/queue/tmp/");
+    nothing_left(&house);
+}
+
+#[test]
+fn a_spool_that_is_gone_or_closed_is_named() {
+    let house = House::new();
+    for (spool, code) in [("/nonexistent/spool", 73), ("/dev/null", 73), ("/proc/self", 73)] {
+        let mut command = house.command("sendmail");
+        command.env("NULLMAILER_SPOOL_DIR", spool);
+        run(command.arg("a@b.c"), "x\n").exit(code).complains(spool);
+    }
+    fs::create_dir_all(house.path("queue/queue")).unwrap();
+    fs::set_permissions(house.path("queue/queue"), fs::Permissions::from_mode(0o500)).unwrap();
+    // Root may write everywhere.
+    if File::create(house.path("queue/queue/probe")).is_err() {
+        house.run("sendmail", ["a@b.c"], "x\n").exit(77).complains("/queue/queue");
+    }
+    fs::set_permissions(house.path("queue/queue"), fs::Permissions::from_mode(0o700)).unwrap();
+    let _ = fs::remove_file(house.path("queue/queue/probe"));
+    nothing_left(&house);
+}
+
+#[test]
+fn a_control_file_that_cannot_be_used_is_named_with_its_line() {
+    let house = House::new();
+    house.control("maxheadersize", "big");
+    let ran = house.run("sendmail", ["a@b.c"], "x\n");
+    ran.exit(78).complains("conf/maxheadersize:1: ");
+    house.control("maxheadersize", "").control("adminaddr", "nobody");
+    house.run("sendmail", ["a@b.c"], "x\n").exit(78).complains("conf/adminaddr:1: ");
+    nothing_left(&house);
+}
+
+#[test]
+fn an_address_with_a_control_character_or_too_long_never_reaches_the_queue() {
+    let house = House::new();
+    let long = format!("{}@b.c", "a".repeat(1000));
+    for bad in ["\"a\nb\"@c.d", "a@b\u{7f}", "\"\r\n\"@b.c", long.as_str(), "a@b>c"] {
+        let ran = house.run("sendmail", [bad], "x\n");
+        assert!(ran.code == Some(65) && ran.stderr.lines().count() == 1, "{bad:?}: {}", ran.stderr);
+    }
+    nothing_left(&house);
+}
+
+#[test]
+fn a_large_message_is_streamed_and_a_long_line_is_too() {
+    let house = House::new();
+    let line = "y".repeat(4 << 20);
+    let input = format!("To: a@b.c\n\n{line}\r\n{line}");
+    house.run("sendmail", ["-t"], input).success();
+    let message = house.only_queued().message;
+    assert!(message.ends_with(&format!("\n\n{line}\n{line}")));
+}
