@@ -1,29 +1,19 @@
 //! nullmailer-dsn: the reports it makes, as a mail program reads them.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use crate::house::{House, Ran, run};
+use crate::house::{House, Ran};
+use crate::report::assert_lines;
 
 const MAIL: &str = "root@h.example\ngone@x.example\nb@y.example\n\n\
                     Received: (nullmailer pid 1 invoked by uid 0);\n\tdate\nSubject: test\n\n\
                     one\ntwo\nthree\n";
 
-/// The report without its envelope, as Python's `email` understands it: `NAME: 'VALUE'` lines.
+/// What a mail program finds in the report, which stands behind its envelope.
 #[track_caller]
 fn read(output: &str) -> String {
     let (_, report) = output.split_once("\n\n").expect("an envelope and a message");
-    let mut python = Command::new("python3");
-    python.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/report.py"));
-    let ran = run(&mut python, report);
-    assert_eq!(ran.code, Some(0), "{}\n{report}", ran.stderr);
-    ran.stdout
-}
-
-#[track_caller]
-fn assert_lines(found: &str, lines: &[&str]) {
-    for line in lines {
-        assert!(found.lines().any(|l| l == *line), "{line} is not in:\n{found}");
-    }
+    crate::report::read(report)
 }
 
 fn dsn(house: &House, args: &[&str], input: impl AsRef<[u8]>) -> Ran {

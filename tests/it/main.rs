@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests are the outside")]
 
 mod bad_input;
+mod bounce;
 mod callers;
 mod daemon;
 mod dsn;
@@ -13,6 +14,7 @@ mod login;
 mod mailq;
 mod manual;
 mod queue;
+mod report;
 mod send;
 mod sendmail;
 mod smarthost;
