@@ -152,8 +152,11 @@ impl From<crate::submit::Error> for Failure {
             Error::Config(error) => return error.into(),
             Error::Spool(error) => return error.into(),
             Error::Closed { .. } => Exit::NoPerm,
+            Error::Full { .. } => Exit::TempFail,
             Error::Input(_) => Exit::NoInput,
-            Error::Sender(_) | Error::Recipient(_) | Error::Grammar(_) => Exit::DataErr,
+            Error::TooLarge { .. } | Error::Sender(_) | Error::Recipient(_) | Error::Grammar(_) => {
+                Exit::DataErr
+            }
             Error::NoRecipients => Exit::Usage,
             Error::ProgramIo { .. } => Exit::OsErr,
             Error::Program { code, .. } => match code.and_then(|code| u8::try_from(code).ok()) {

@@ -1,4 +1,4 @@
-//! How much is taken in at once: `maxheadersize` and `maxmessagesize`, in bytes.
+//! How much is taken in: `maxheadersize`, `maxmessagesize` and `minfree`, in bytes.
 
 use super::{Control, Error};
 
@@ -7,8 +7,10 @@ use super::{Control, Error};
 pub(crate) struct Limits {
     /// Of a header that is read to be completed; it is held in memory.
     pub(crate) header: usize,
-    /// Of a message that nullmailer-smtpd takes.
+    /// Of a message, without its envelope and our Received line.
     pub(crate) message: u64,
+    /// `minfree`: new mail is turned away when the spool has less room than this.
+    pub(crate) free: u64,
 }
 
 impl Limits {
@@ -22,6 +24,8 @@ impl Limits {
         Ok(Self {
             header: bytes("maxheadersize", 1 << 20)?.try_into().unwrap_or(usize::MAX),
             message: bytes("maxmessagesize", 1 << 30)?,
+            // Room for the journals and bounces of what is queued already.
+            free: control.number("minfree")?.unwrap_or(1 << 20),
         })
     }
 }

@@ -1,8 +1,12 @@
 //! Tells the sender what failed: one report per attempt, queued like any mail.
 
+use std::cell::RefCell;
+
 use jiff::tz::TimeZone;
+use tokio::time::Instant;
 
 use super::attempt::Verdict;
+use super::quota::Quota;
 use crate::config::Settings;
 use crate::log::{Clock, Log};
 use crate::mail::report::{Failed, Kind, Report, Reporter, is_eight_bit};
@@ -16,6 +20,7 @@ pub(super) struct Bouncer {
     pub(super) submitter: Submitter,
     pub(super) clock: Clock,
     pub(super) zone: TimeZone,
+    pub(super) quota: RefCell<Quota>,
 }
 
 impl Bouncer {
@@ -41,8 +46,40 @@ impl Bouncer {
             log.not_bounced(&entry.id, "its sender does not want to know");
             return Ok(());
         }
+        if !self.quota.borrow_mut().take(settings.bounce_limit, Instant::now()) {
+            log.not_bounced(&entry.id, "bouncelimit is reached; the message is kept in failed/");
+            return Ok(());
+        }
         log.bouncing(&entry.id);
-        self.queue(settings, entry, to, failed, time)
+        self.queue(settings, entry, to, Kind::Failed, failed, time)
+    }
+
+    /// Tells the sender that its mail still waits, until it is given up at `retry_until`. False if
+    /// nobody is to be told.
+    pub(super) fn warn(
+        &self,
+        settings: &Settings,
+        log: &Log,
+        entry: &Entry,
+        waiting: &[&Verdict],
+        time: i64,
+    ) -> Result<bool, submit::Error> {
+        let sender = &entry.envelope.sender;
+        let wanted = match entry.envelope.request.notify {
+            None => true,
+            Some(Notify::Never) => false,
+            Some(Notify::On { delay, .. }) => delay,
+        };
+        let to = settings.bounces.recipients(sender).filter(|_| wanted && !sender.is_null());
+        let Some(to) = to else { return Ok(false) };
+        if !self.quota.borrow_mut().take(settings.bounce_limit, Instant::now()) {
+            return Ok(false);
+        }
+        log.warning(&entry.id);
+        let lifetime = settings.lifetime.as_secs().try_into().unwrap_or(i64::MAX);
+        let retry_until = Some(entry.arrival.saturating_add(lifetime));
+        self.queue(settings, entry, to, Kind::Delayed { retry_until }, waiting, time)?;
+        Ok(true)
     }
 
     fn queue(
@@ -50,20 +87,21 @@ impl Bouncer {
         settings: &Settings,
         entry: &Entry,
         recipients: Recipients,
-        failed: &[&Verdict],
+        kind: Kind,
+        about: &[&Verdict],
         time: i64,
     ) -> Result<(), submit::Error> {
         let moment = (self.clock)();
-        let failed: Vec<_> = failed
+        let failed: Vec<_> = about
             .iter()
             .filter_map(|one| match &one.outcome {
-                Outcome::Failed(reason) => {
+                Outcome::Failed(reason) | Outcome::Deferred(reason) => {
                     Some(Failed::new(&one.recipient, &one.protocol, reason, one.host.as_deref()))
                 }
-                _ => None,
+                Outcome::Sent(_) => None,
             })
             .collect();
-        let quote = settings.bounces.quote.for_request(entry.envelope.request.ret, Kind::Failed);
+        let quote = settings.bounces.quote.for_request(entry.envelope.request.ret, kind);
         let report = Report {
             reporter: Reporter {
                 me: &settings.names.me,
@@ -71,7 +109,7 @@ impl Bouncer {
                 zone: &self.zone,
                 moment,
             },
-            kind: Kind::Failed,
+            kind,
             original_sender: &entry.envelope.sender,
             to: &format!("<{}>", entry.envelope.sender),
             arrival: entry.arrival,
@@ -92,7 +130,7 @@ impl Bouncer {
             head: b"",
             body: &mut report.stream(entry.reader()),
         };
-        submitter.accept(&self.spool, submission)?;
+        submitter.accept_report(&self.spool, submission)?;
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! The loop: wakes, takes what is due, and lets so many deliveries run side by side.
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -54,6 +55,10 @@ pub(crate) struct Engine {
     one_shot: bool,
     /// Names that appear in the queue are told by [`Wake::Appeared`].
     watched: bool,
+    /// When to look again for mail that grew too old while no remote could be tried.
+    next_sweep: Instant,
+    /// When to look again for what lies in `failed/` too long.
+    next_cleaning: Instant,
     /// Set when we were told to stop: what still runs then is let go.
     stop_by: Option<Instant>,
     /// Set while the configuration cannot be used: when to look again.
@@ -79,6 +84,8 @@ struct Finished {
 
 /// How long a broken configuration, or a message we could not read, rests.
 const REST: Duration = Duration::from_secs(60);
+/// `failed/` is looked through this often.
+const CLEANING: Duration = Duration::from_secs(3600);
 /// What runs when we are told to stop has this long to end.
 const GRACE: Duration = Duration::from_secs(8);
 
@@ -94,7 +101,13 @@ impl Engine {
             control: Control::new(&submitter.directories.config),
             kernel_name: submitter.kernel_name.clone(),
             protocols: submitter.directories.protocols.clone(),
-            bouncer: Bouncer { spool: spool.clone(), submitter, clock, zone },
+            bouncer: Bouncer {
+                spool: spool.clone(),
+                submitter,
+                clock,
+                zone,
+                quota: RefCell::default(),
+            },
             spool,
             log,
             clock,
@@ -109,6 +122,8 @@ impl Engine {
             passing: false,
             one_shot: false,
             watched: false,
+            next_sweep: Instant::now(),
+            next_cleaning: Instant::now(),
             stop_by: None,
             look_again: None,
         }
@@ -206,11 +221,22 @@ impl Engine {
             }
         }
         while self.closing.try_join_next().is_some() {}
+        self.clean(now);
         let due = self.index.next_due().is_some_and(|due| due <= now)
             || self.look_again.is_some_and(|again| again <= now)
             || self.passing_blocked(now);
         if due && !self.passing {
             self.refresh();
+        }
+    }
+
+    fn clean(&mut self, now: Instant) {
+        let lifetime = self.plan.as_ref().and_then(|plan| plan.settings.failed_lifetime);
+        let Some(lifetime) = lifetime.filter(|_| self.next_cleaning <= now) else { return };
+        self.next_cleaning = now + CLEANING;
+        let removed = self.core.spool.expire_failed(lifetime.as_secs(), self.now());
+        if removed > 0 {
+            self.core.log.expired(removed);
         }
     }
 
@@ -343,9 +369,19 @@ impl Engine {
             let Some(id) = self.index.take(now) else { return };
             self.start(&plan, id, now);
         }
-        for id in self.index.waiting_older_than(plan.settings.lifetime, now) {
+        self.sweep(&plan, now);
+    }
+
+    /// While no remote can be tried, mail still grows old: what has to be said of that is said by
+    /// an attempt that finds no remote.
+    fn sweep(&mut self, plan: &Rc<Plan>, now: Instant) {
+        if self.next_sweep > now || self.index.backlog() == 0 {
+            return;
+        }
+        self.next_sweep = now + REST;
+        for id in self.index.overdue(plan.settings.lifetime, plan.settings.delay_warning, now) {
             if self.index.take_this(&id) {
-                self.start(&plan, id, now);
+                self.start(plan, id, now);
             }
         }
     }
@@ -400,6 +436,8 @@ impl Engine {
             self.look_again,
             self.index.next_due(),
             plan.and_then(|plan| plan.next_close()),
+            plan.filter(|plan| backlog > 0 && !plan.is_open(now)).map(|_| self.next_sweep),
+            plan.and_then(|plan| plan.settings.failed_lifetime).map(|_| self.next_cleaning),
             plan.filter(|_| backlog > 0).and_then(|plan| plan.next_try(now)),
             plan.filter(|plan| !self.running.is_empty() && plan.is_open(now))
                 .and_then(|plan| self.width.next_look(backlog, plan.limit())),

@@ -30,6 +30,8 @@ struct Known {
     /// no jump of the system's time makes a message old.
     since: Instant,
     age: Duration,
+    /// It was named as overdue for a warning once.
+    warned: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +64,7 @@ impl Index {
         if state == State::Fresh {
             self.fresh.push_back(id.clone());
         }
-        self.known.insert(id, Known { state, since: now, age });
+        self.known.insert(id, Known { state, since: now, age, warned: false });
     }
 
     /// The next message to try; it counts as running until it is deferred, put back or forgotten.
@@ -130,13 +132,27 @@ impl Index {
         })
     }
 
-    /// Messages that wait for a remote and are older than `limit`.
-    pub(crate) fn waiting_older_than(&self, limit: Duration, now: Instant) -> Vec<QueueId> {
-        let old = self.known.iter().filter(|(_, known)| {
-            matches!(known.state, State::Fresh | State::Ready)
-                && known.age.saturating_add(now.saturating_duration_since(known.since)) > limit
-        });
-        old.map(|(id, _)| id.clone()).collect()
+    /// Messages that wait for a remote and are older than `limit`, or for the first time older than
+    /// `warning`.
+    pub(crate) fn overdue(
+        &mut self,
+        limit: Duration,
+        warning: Option<Duration>,
+        now: Instant,
+    ) -> Vec<QueueId> {
+        let mut found = Vec::new();
+        for (id, known) in &mut self.known {
+            if !matches!(known.state, State::Fresh | State::Ready) {
+                continue;
+            }
+            let age = known.age.saturating_add(now.saturating_duration_since(known.since));
+            let warn = !known.warned && warning.is_some_and(|warning| age >= warning);
+            known.warned |= warn;
+            if warn || age > limit {
+                found.push(id.clone());
+            }
+        }
+        found
     }
 
     /// Takes this very message, if it waits for a remote.
@@ -231,7 +247,15 @@ mod tests {
         let mut index = Index::default();
         index.learn(id("a"), MINUTE, Duration::ZERO, now);
         assert_eq!(index.age(&id("a"), now + MINUTE), 2 * MINUTE);
-        assert_eq!(index.waiting_older_than(MINUTE, now + MINUTE), [id("a")]);
-        assert!(index.waiting_older_than(2 * MINUTE, now + MINUTE).is_empty());
+        assert_eq!(index.overdue(MINUTE, None, now + MINUTE), [id("a")]);
+        assert!(index.overdue(2 * MINUTE, None, now + MINUTE).is_empty());
+    }
+
+    #[test]
+    fn a_warning_is_due_once() {
+        let now = Instant::now();
+        let mut index = index(&["a"], now);
+        assert_eq!(index.overdue(9 * MINUTE, Some(MINUTE), now + MINUTE), [id("a")]);
+        assert!(index.overdue(9 * MINUTE, Some(MINUTE), now + 2 * MINUTE).is_empty());
     }
 }

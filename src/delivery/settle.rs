@@ -62,6 +62,9 @@ impl Settler<'_> {
             self.record(entry, time, false, &failed)?;
         }
         self.record(entry, time, false, &waiting)?;
+        if self.plan.settings.delay_warning.is_some_and(|limit| age >= limit) {
+            self.warn(entry, &waiting, time)?;
+        }
         if over && bounced {
             self.spool.set_aside(&entry.id)?;
             return Ok(Next::Gone);
@@ -81,6 +84,20 @@ impl Settler<'_> {
             Err(error) => {
                 self.log.trouble(Some(&entry.id), &format_args!("cannot bounce: {error}"));
                 false
+            }
+        }
+    }
+
+    fn warn(&self, entry: &Entry, waiting: &[&Verdict], time: i64) -> Result<(), spool::Error> {
+        if waiting.is_empty() || entry.history.warned {
+            return Ok(());
+        }
+        match self.bouncer.warn(&self.plan.settings, self.log, entry, waiting, time) {
+            Ok(true) => self.spool.record_warning(&entry.id, time),
+            Ok(false) => Ok(()),
+            Err(error) => {
+                self.log.trouble(Some(&entry.id), &format_args!("cannot warn: {error}"));
+                Ok(())
             }
         }
     }

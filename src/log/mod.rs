@@ -168,6 +168,16 @@ impl Log {
         self.note("bounce", format_args!("Generating bounce for {id}"));
     }
 
+    /// The sender is told that its mail still waits.
+    pub(crate) fn warning(&self, id: &QueueId) {
+        self.write(&Event::new(Severity::Notice, "delay-warning").with("id", id));
+    }
+
+    /// Files that lay in `failed/` too long are gone.
+    pub(crate) fn expired(&self, files: usize) {
+        self.write(&Event::new(Severity::Notice, "failed-expired").with("files", files));
+    }
+
     pub(crate) fn no_double_bounce(&self, id: &QueueId) {
         self.note("no-bounce", format_args!("Not generating double bounce for {id}"));
     }

@@ -3,6 +3,7 @@
 //! ```text
 //! request TAB PARAMETERS                               once, before the message is queued
 //! TIME TAB attempt                                     an attempt that tried its recipients
+//! TIME TAB warned                                      the sender knows that it waits
 //! TIME TAB sent|deferred|failed TAB RECIPIENT TAB REMOTE TAB TEXT
 //! ```
 //!
@@ -37,6 +38,8 @@ pub(crate) struct History {
     pub(crate) attempts: u32,
     /// When the last of them began, seconds since 1970.
     pub(crate) last_attempt: Option<i64>,
+    /// The sender was told that its mail waits.
+    pub(crate) warned: bool,
     /// The last word on each recipient.
     pub(crate) verdicts: HashMap<Address, Verdict>,
     /// Lines that made no sense, a torn last one not counted.
@@ -76,6 +79,10 @@ impl History {
             "attempt" => {
                 self.attempts = self.attempts.saturating_add(1);
                 self.last_attempt = Some(time);
+                return Some(());
+            }
+            "warned" => {
+                self.warned = true;
                 return Some(());
             }
             "sent" => State::Sent,
@@ -161,6 +168,11 @@ impl Spool {
         file.write_all(line.as_bytes())?;
         file.sync_all()?;
         sync_dir(&self.status()).map_err(io::Error::other)
+    }
+
+    /// The sender was told that its mail waits; it is not told again.
+    pub(crate) fn record_warning(&self, id: &QueueId, time: i64) -> Result<(), Error> {
+        self.append(id, &format!("{time}\twarned\n"), true)
     }
 
     fn append(&self, id: &QueueId, lines: &str, durable: bool) -> Result<(), Error> {

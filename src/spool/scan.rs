@@ -46,6 +46,24 @@ impl Spool {
         ids(&self.status()).collect()
     }
 
+    /// Removes what lies in `failed/` for more than `lifetime` seconds at `now`; says how much.
+    pub(crate) fn expire_failed(&self, lifetime: u64, now: i64) -> usize {
+        let entries = fs::read_dir(self.failed()).into_iter().flatten().flatten();
+        let old = |entry: &fs::DirEntry| {
+            // ctime: the moment it was moved there, where mtime is the moment it was queued.
+            let age = entry.metadata().map(|meta| now.saturating_sub(meta.ctime()));
+            age.is_ok_and(|age| u64::try_from(age).is_ok_and(|age| age > lifetime))
+        };
+        let removed = entries.filter(old).filter(|entry| fs::remove_file(entry.path()).is_ok());
+        removed
+            .inspect(|entry| {
+                if let Some(id) = QueueId::parse(&entry.file_name()) {
+                    self.forget_journal(&id);
+                }
+            })
+            .count()
+    }
+
     /// Clears what a crash left behind, before the daemon looks at the queue; returns a line for
     /// each thing done.
     ///

@@ -15,6 +15,14 @@ pub(crate) enum Error {
     Closed {
         path: PathBuf,
     },
+    /// The spool has less room than `minfree`.
+    Full {
+        path: PathBuf,
+    },
+    /// The message is larger than `maxmessagesize`.
+    TooLarge {
+        limit: u64,
+    },
     /// What the caller gave us could not be read to its end.
     Input(io::Error),
     Sender(AddressError),
@@ -44,6 +52,16 @@ impl fmt::Display for Error {
                 "cannot write {}: permission denied, and there is no set-uid nullmailer-queue",
                 path.display()
             ),
+            Self::Full { path } => {
+                write!(
+                    f,
+                    "cannot queue in {}: less room is left than minfree asks for",
+                    path.display()
+                )
+            }
+            Self::TooLarge { limit } => {
+                write!(f, "the message is larger than maxmessagesize, {limit} bytes")
+            }
             Self::Input(error) => write!(f, "cannot read the message: {error}"),
             Self::Sender(error) => write!(f, "cannot use sender {error}"),
             Self::Recipient(error) => write!(f, "cannot use recipient {error}"),

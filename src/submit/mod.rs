@@ -16,7 +16,7 @@ pub(crate) use admission::Policy;
 pub(crate) use error::Error;
 pub(crate) use grammar::read_envelope;
 
-use crate::config::{Control, Directories, Hostnames};
+use crate::config::{Control, Directories, Hostnames, Limits};
 use crate::mail::{DeliveryRequest, Recipients, ReversePath, received_date};
 use crate::spool::{QueueId, Spool, Stamp};
 use crate::sys;
@@ -83,6 +83,30 @@ impl Submitter {
         spool: &Spool,
         submission: Submission<'_>,
     ) -> Result<QueueId, Error> {
+        let limits = Limits::read(&Control::new(&self.directories.config))?;
+        let queue = spool.queue();
+        // Where the system does not tell, the write itself will.
+        if sys::free_bytes(&queue).is_ok_and(|free| free < limits.free) {
+            return Err(Error::Full { path: queue });
+        }
+        self.write(spool, submission, limits.message)
+    }
+
+    /// The same for a report of ours, which no limit may hold back.
+    pub(crate) fn accept_report(
+        &self,
+        spool: &Spool,
+        submission: Submission<'_>,
+    ) -> Result<QueueId, Error> {
+        self.write(spool, submission, u64::MAX)
+    }
+
+    fn write(
+        &self,
+        spool: &Spool,
+        submission: Submission<'_>,
+        limit: u64,
+    ) -> Result<QueueId, Error> {
         let control = Control::new(&self.directories.config);
         let policy = Policy::read(&control, || {
             Ok(Hostnames::read(&control, self.kernel_name.as_deref())?.me)
@@ -90,6 +114,7 @@ impl Submitter {
         let envelope =
             policy.admit(submission.sender, submission.recipients, submission.request)?;
         let mut incoming = spool.incoming(self.stamp)?;
+        let mut size = submission.head.len() as u64;
         let mut head = grammar::write_envelope(&envelope);
         head.extend_from_slice(self.received().as_bytes());
         head.extend_from_slice(submission.head);
@@ -97,9 +122,15 @@ impl Submitter {
         let mut chunk = head.as_slice();
         loop {
             incoming.write_all(chunk).map_err(|error| incoming.write_error(error))?;
+            if size > limit {
+                return Err(Error::TooLarge { limit });
+            }
             chunk = match submission.body.read(&mut buffer) {
                 Ok(0) => break,
-                Ok(length) => &buffer[..length],
+                Ok(length) => {
+                    size += length as u64;
+                    &buffer[..length]
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => &[],
                 Err(error) => return Err(Error::Input(error)),
             };

@@ -8,6 +8,7 @@ mod fifo;
 mod identity;
 mod processes;
 mod socket;
+mod space;
 mod watch;
 
 pub(crate) use access::may_write;
@@ -15,6 +16,7 @@ pub(crate) use fifo::make_fifo;
 pub(crate) use identity::{Identity, host_name, identity, user_name};
 pub(crate) use processes::kill_group;
 pub(crate) use socket::limit_waiting;
+pub(crate) use space::free_bytes;
 pub(crate) use watch::{Names, Watch};
 
 /// open(2): do not wait for the other end of a FIFO.

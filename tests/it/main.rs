@@ -10,6 +10,7 @@ mod hostile;
 mod house;
 mod inject;
 mod install;
+mod limits;
 mod login;
 mod mailq;
 mod manual;

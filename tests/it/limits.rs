@@ -1,0 +1,116 @@
+//! What keeps a machine and its smarthost from harm: sizes, room, rates, storms, old files.
+
+use std::fs;
+use std::time::{Duration, SystemTime};
+
+use crate::house::House;
+use crate::smarthost::Sink;
+
+fn queue(house: &House, input: &str) -> crate::house::Ran {
+    house.run("nullmailer-queue", [""; 0], input)
+}
+
+/// Runs through the queue once and ends.
+fn once(house: &House) -> String {
+    house.control("pausetime", "0");
+    house.run("nullmailer-send", [""; 0], "").success().stdout
+}
+
+fn make_old(house: &House, age: Duration) {
+    let path = house.path("queue/queue").join(&house.only_queued().id);
+    let file = fs::File::options().append(true).open(path).unwrap();
+    file.set_modified(SystemTime::now() - age).unwrap();
+}
+
+#[test]
+fn a_message_beyond_maxmessagesize_is_refused_and_leaves_nothing() {
+    let house = House::new();
+    house.control("maxmessagesize", "100");
+    queue(&house, &format!("a@b.c\nd@e.f\n\n{}", "x".repeat(101)))
+        .exit(65)
+        .complains("larger than maxmessagesize, 100 bytes");
+    queue(&house, &format!("a@b.c\nd@e.f\n\n{}", "x".repeat(100))).success();
+    assert_eq!((house.queued().len(), house.names("tmp").len()), (1, 0));
+}
+
+#[test]
+fn without_minfree_left_new_mail_is_turned_away_for_now() {
+    let house = House::new();
+    house.control("minfree", &(1_u64 << 62).to_string());
+    queue(&house, "a@b.c\nd@e.f\n\nx")
+        .exit(75)
+        .complains("less room is left than minfree asks for");
+    assert!(house.queued().is_empty());
+}
+
+#[test]
+fn the_sender_is_told_once_that_mail_waits() {
+    let sink = Sink::new().answers("RCPT TO:<d@*", "450 4.7.1 greylisted");
+    let house = House::new();
+    house.control("remotes", &sink.remote("")).control("delaywarning", "4h");
+    queue(&house, "a@b.c\nd@e.f\n\nSubject: x\n\n").success();
+    assert!(!once(&house).contains("delay-warning"));
+
+    make_old(&house, Duration::from_secs(5 * 3600));
+    let log = once(&house);
+    assert!(log.contains("delay-warning id="), "{log}");
+    let warning = house.queued().into_iter().find(|one| one.sender.is_empty()).unwrap();
+    assert_eq!(warning.recipients, ["a@b.c"]);
+    for field in ["\nAction: delayed\n", "\nStatus: 4.7.1\n", "\nWill-Retry-Until: "] {
+        assert!(warning.message.contains(field), "{}", warning.message);
+    }
+    assert!(!once(&house).contains("delay-warning"), "the sender was told twice");
+}
+
+#[test]
+fn nobody_is_warned_who_did_not_ask_for_it() {
+    let sink = Sink::new().answers("RCPT TO:<d@*", "450 4.7.1 greylisted");
+    let house = House::new();
+    house.control("remotes", &sink.remote("")).control("delaywarning", "4h");
+    for envelope in ["a@b.c NOTIFY=FAILURE\nd@e.f\n\n", "\nd@e.f\n\n"] {
+        queue(&house, &format!("{envelope}Subject: x\n\n")).success();
+        make_old(&house, Duration::from_secs(5 * 3600));
+        once(&house);
+        let id = house.only_queued().id;
+        fs::remove_file(house.path("queue/queue").join(id)).unwrap();
+    }
+}
+
+#[test]
+fn a_sender_that_wants_to_hear_nothing_hears_nothing() {
+    let sink = Sink::new().answers("RCPT*", "550 5.1.1 no");
+    let house = House::new();
+    house.control("remotes", &sink.remote(""));
+    queue(&house, "a@b.c NOTIFY=NEVER\nd@e.f\n\nSubject: x\n\n").success();
+    let log = once(&house);
+    assert!(log.contains("no-bounce id="), "{log}");
+    assert_eq!((house.queued().len(), house.names("failed").len()), (0, 1));
+}
+
+#[test]
+fn a_storm_of_bounces_ends_at_bouncelimit() {
+    let sink = Sink::new().answers("RCPT TO:<d@*", "550 5.1.1 no");
+    let house = House::new();
+    house.control("remotes", &sink.remote("")).control("bouncelimit", "2");
+    for _ in 0..5 {
+        queue(&house, "a@b.c\nd@e.f\n\nSubject: x\n\n").success();
+    }
+    let log = once(&house);
+    assert_eq!(log.matches("Generating bounce for ").count(), 2, "{log}");
+    assert_eq!(log.matches("bouncelimit is reached").count(), 3, "{log}");
+    assert_eq!(house.names("failed").len(), 5);
+}
+
+#[test]
+fn what_lies_in_failed_too_long_is_removed_only_where_that_is_asked_for() {
+    let house = House::new();
+    queue(&house, "a@b.c\nd@e.f\n\nSubject: x\n\n").success();
+    let id = house.only_queued().id;
+    fs::rename(house.path("queue/queue").join(&id), house.path("queue/failed").join(&id)).unwrap();
+    once(&house);
+    assert_eq!(house.names("failed"), [id.as_str()]);
+    // It counts from the move to failed/, which was just now.
+    house.control("failedlifetime", "30days");
+    once(&house);
+    assert_eq!(house.names("failed"), [id.as_str()]);
+}
