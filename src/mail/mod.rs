@@ -7,6 +7,7 @@ mod address_list;
 mod author;
 mod body;
 mod date;
+pub(crate) mod downgrade;
 mod encoded_word;
 mod envelope;
 mod fields;

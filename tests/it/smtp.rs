@@ -75,6 +75,38 @@ fn over_tls_the_same_arrives_and_the_server_is_verified() {
 }
 
 #[test]
+fn a_server_for_7_bits_gets_7_bits_and_another_gets_what_was_written() {
+    let text = "Subject: Gr\u{fc}\u{df}e\nFrom: J\u{f6}rg <s@x.example>\nContent-Type: text/plain; charset=utf-8\n\
+                Content-Transfer-Encoding: 8bit\n\n.\u{fc}\n";
+    let mail = format!("s@x.example\na@x.example\n\n{text}");
+    for more in [&[][..], &["PIPELINING", "CHUNKING"], &["CHUNKING"]] {
+        let sink = Sink::new().offers(more);
+        smtp(&House::new(), &[&port(sink.port())], &mail).success();
+        assert_eq!(
+            sink.only_message().text(),
+            "Subject: =?UTF-8?B?R3LDvMOfZQ==?=\nFrom: =?UTF-8?B?SsO2cmc=?= <s@x.example>\n\
+             Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: quoted-printable\n\n.=C3=BC\n"
+        );
+        let sink = Sink::new().offers(&[more, &["8BITMIME", "SMTPUTF8"]].concat());
+        smtp(&House::new(), &[&port(sink.port())], &mail).success();
+        let received = sink.only_message();
+        assert_eq!(received.text(), text);
+        assert_eq!(received.parameters, "BODY=8BITMIME SMTPUTF8");
+    }
+}
+
+#[test]
+fn an_address_in_unicode_needs_a_server_for_it() {
+    let mail = "s@x.example\nj\u{f6}@x.example\n\nSubject: x\n\n";
+    let sink = Sink::new().offers(&["8BITMIME"]);
+    smtp(&House::new(), &[&port(sink.port())], mail).exit(35).complains("5.6.7 ");
+    assert!(!sink.commands().iter().any(|command| command.starts_with("MAIL")));
+    let sink = Sink::new().offers(&["8BITMIME", "SMTPUTF8"]);
+    smtp(&House::new(), &[&port(sink.port())], mail).success();
+    assert_eq!(sink.only_message().recipients, ["j\u{f6}@x.example"]);
+}
+
+#[test]
 fn success_says_what_the_server_said() {
     let sink = Sink::new().answers(".", "250-2.0.0 taken\n250 as 12345");
     let ran = smtp(&House::new(), &[&port(sink.port())], MAIL).success();

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use crate::mail::downgrade::{Changes, Downgrade};
 use crate::transport::Mail;
 
 /// What is read at once.
@@ -26,13 +27,23 @@ pub(super) struct Body<'a> {
     at: u64,
     end: u64,
     block: Vec<u8>,
+    downgrade: Option<Downgrade>,
+    /// The block as `downgrade` leaves it.
+    text: Vec<u8>,
     lines: Lines,
 }
 
 impl<'a> Body<'a> {
-    pub(super) fn new(mail: &Mail<'a>, dots: Dots) -> Self {
-        let end = mail.offset + mail.size;
-        Self { file: mail.file, at: mail.offset, end, block: Vec::new(), lines: Lines::new(dots) }
+    pub(super) fn new(mail: &Mail<'a>, changes: Changes, dots: Dots) -> Self {
+        Self {
+            file: mail.file,
+            at: mail.offset,
+            end: mail.offset + mail.size,
+            block: Vec::new(),
+            downgrade: (changes != Changes::default()).then(|| Downgrade::new(changes)),
+            text: Vec::new(),
+            lines: Lines::new(dots),
+        }
     }
 
     /// Appends the next block to `wire`; false when that was the last.
@@ -40,14 +51,23 @@ impl<'a> Body<'a> {
     /// # Errors
     /// The file cannot be read, or is shorter than it was. The message must then not be ended.
     pub(super) fn next(&mut self, wire: &mut Vec<u8>) -> io::Result<bool> {
-        if read_block(self.file, &mut self.at, self.end, &mut self.block)? {
-            self.lines.feed(&self.block, wire);
+        read_block(self.file, &mut self.at, self.end, &mut self.block)?;
+        let more = self.at < self.end;
+        match &mut self.downgrade {
+            None => self.lines.feed(&self.block, wire),
+            Some(downgrade) => {
+                self.text.clear();
+                downgrade.feed(&self.block, &mut self.text);
+                if !more {
+                    downgrade.finish(&mut self.text);
+                }
+                self.lines.feed(&self.text, wire);
+            }
         }
-        if self.at < self.end {
-            return Ok(true);
+        if !more {
+            self.lines.finish(wire);
         }
-        self.lines.finish(wire);
-        Ok(false)
+        Ok(more)
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::capabilities::{Capabilities, Size};
 use super::survey::Survey;
+use crate::mail::downgrade::Changes;
 use crate::mail::{EnhancedCode, Outcome, Reason, Xtext};
 use crate::transport::Mail;
 
@@ -15,7 +16,8 @@ pub(super) struct Plan {
     mail_parameters: String,
     /// What stands behind every `RCPT TO:<...>`.
     notify: String,
-    dsn: bool,
+    /// What must be converted, because the server cannot take it as it is.
+    pub(super) changes: Changes,
     /// For each recipient, why it is not even asked for.
     pub(super) refused: Vec<Option<Outcome>>,
 }
@@ -25,10 +27,13 @@ impl Plan {
         let mut plan = Self {
             mail_parameters: String::new(),
             notify: String::new(),
-            dsn: offered.dsn,
+            changes: Changes {
+                header: survey.header && !offered.smtputf8,
+                body: survey.body && !offered.eight_bit,
+            },
             refused: refusals(mail, offered, survey),
         };
-        let going = || mail.recipients.iter().zip(&plan.refused).filter(|(_, no)| no.is_none());
+        let mut going = mail.recipients.iter().zip(&plan.refused).filter(|(_, no)| no.is_none());
         let mut parameters = String::new();
         if offered.size != Size::NotOffered {
             let _ = write!(parameters, " SIZE={}", survey.size);
@@ -36,8 +41,8 @@ impl Plan {
         if offered.eight_bit && (survey.header || survey.body) {
             parameters.push_str(" BODY=8BITMIME");
         }
-        let unicode_envelope =
-            !mail.sender.as_str().is_ascii() || going().any(|(recipient, _)| !recipient.is_ascii());
+        let unicode_envelope = !mail.sender.as_str().is_ascii() || { going }
+            .any(|(recipient, _)| !recipient.is_ascii());
         if offered.smtputf8 && (unicode_envelope || survey.header) {
             parameters.push_str(" SMTPUTF8");
         }
@@ -96,4 +101,79 @@ fn refusals(mail: &Mail<'_>, offered: &Capabilities, survey: Survey) -> Vec<Opti
     }
     let refuse = || Outcome::Failed(not_ascii("recipient's address"));
     mail.recipients.iter().map(|recipient| (!recipient.is_ascii()).then(refuse)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::{Address, DeliveryRequest, Reply, ReversePath};
+
+    /// What would be sent, and for each recipient whether it would be refused.
+    fn plan(
+        sender: &str,
+        recipients: &[&str],
+        offers: &str,
+        survey: Survey,
+    ) -> (String, Vec<bool>) {
+        let request = DeliveryRequest::parse(b"NOTIFY=FAILURE,DELAY RET=HDRS ENVID=a+2Bb").unwrap();
+        let recipients: Vec<_> =
+            recipients.iter().map(|text| Address::parse(text.as_bytes()).unwrap()).collect();
+        let mail = Mail {
+            sender: &ReversePath::parse(sender.as_bytes()).unwrap(),
+            recipients: &recipients,
+            request: &request,
+            file: &tempfile::tempfile().unwrap(),
+            offset: 0,
+            size: 0,
+        };
+        let offered = Capabilities::parse(&Reply::new(250, &format!("h\n{offers}")));
+        let plan = Plan::make(&mail, &offered, survey);
+        let said = [plan.mail_command(&mail), plan.rcpt_command(&mail, 0)].join("|");
+        (said, plan.refused.iter().map(Option::is_some).collect())
+    }
+
+    fn survey(header: bool, body: bool) -> Survey {
+        Survey { size: 100, header, body }
+    }
+
+    #[test]
+    fn nothing_is_said_that_is_not_offered() {
+        let (said, refused) = plan("a@x", &["b@x"], "", survey(true, true));
+        assert_eq!((said.as_str(), refused), ("MAIL FROM:<a@x>|RCPT TO:<b@x>", vec![false]));
+    }
+
+    #[test]
+    fn what_is_offered_is_said_where_it_is_needed() {
+        let all = "SIZE\n8BITMIME\nSMTPUTF8\nDSN";
+        let dsn = "RET=HDRS ENVID=a+2Bb|RCPT TO:<b+c@x> NOTIFY=FAILURE,DELAY ORCPT=rfc822;b+2Bc@x";
+        for (survey, said) in [
+            (survey(false, false), format!("MAIL FROM:<> SIZE=100 {dsn}")),
+            (survey(false, true), format!("MAIL FROM:<> SIZE=100 BODY=8BITMIME {dsn}")),
+            (survey(true, false), format!("MAIL FROM:<> SIZE=100 BODY=8BITMIME SMTPUTF8 {dsn}")),
+        ] {
+            assert_eq!(plan("", &["b+c@x"], all, survey).0, said);
+        }
+    }
+
+    #[test]
+    fn an_address_that_needs_smtputf8_is_refused_alone() {
+        let (said, refused) = plan("a@x", &["b@x", "jö@x"], "8BITMIME", survey(false, false));
+        assert_eq!((said.as_str(), refused), ("MAIL FROM:<a@x>|RCPT TO:<b@x>", vec![false, true]));
+        let (_, refused) = plan("jö@x", &["b@x", "c@x"], "8BITMIME", survey(false, false));
+        assert_eq!(refused, [true, true]);
+        let (said, refused) = plan("a@x", &["jö@x"], "SMTPUTF8", survey(false, false));
+        assert_eq!(
+            (said.as_str(), refused),
+            ("MAIL FROM:<a@x> SMTPUTF8|RCPT TO:<jö@x>", vec![false])
+        );
+    }
+
+    #[test]
+    fn a_message_over_the_limit_is_refused_for_all() {
+        assert_eq!(plan("a@x", &["b@x", "c@x"], "SIZE 99", survey(false, false)).1, [true, true]);
+        assert_eq!(
+            plan("a@x", &["b@x", "c@x"], "SIZE 100", survey(false, false)).1,
+            [false, false]
+        );
+    }
 }

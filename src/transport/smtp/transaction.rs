@@ -7,6 +7,7 @@ use super::body::{Body, Dots};
 use super::plan::Plan;
 use super::session::{Session, limit};
 use super::survey::Survey;
+use crate::mail::downgrade::Changes;
 use crate::mail::{EnhancedCode, Outcome, Reason, Reply, Scope, judge};
 use crate::transport::{Cause, Delivery, Fault, Mail, Phase};
 
@@ -23,7 +24,8 @@ const WINDOW: usize = 8;
 pub(crate) async fn deliver(session: &mut Session, mail: &Mail<'_>, share: Share) -> Delivery {
     session.enter(Phase::Envelope);
     let verdicts = vec![None; mail.recipients.len()];
-    let mut transaction = Transaction { session, mail, share, verdicts };
+    let mut transaction =
+        Transaction { session, mail, share, changes: Changes::default(), verdicts };
     let fault = transaction.run().await.err();
     let Transaction { session, verdicts, .. } = transaction;
     if fault.is_none() {
@@ -50,6 +52,7 @@ struct Transaction<'a> {
     session: &'a mut Session,
     mail: &'a Mail<'a>,
     share: Share,
+    changes: Changes,
     /// In the order of the recipients.
     verdicts: Vec<Option<Outcome>>,
 }
@@ -81,6 +84,7 @@ impl Transaction<'_> {
     async fn run(&mut self) -> Result<(), Fault> {
         let survey = Survey::of(self.mail).map_err(|error| self.unreadable(&error))?;
         let mut plan = Plan::make(self.mail, self.session.capabilities(), survey);
+        self.changes = plan.changes;
         self.verdicts = std::mem::take(&mut plan.refused);
         if self.share == Share::AllOrNone && self.verdicts.iter().any(Option::is_some) {
             self.hold_back();
@@ -182,7 +186,7 @@ impl Transaction<'_> {
             // Sent only once somebody wants it.
             return Ok(Following::Nothing);
         }
-        let mut body = Body::new(self.mail, Dots::AsTheyAre);
+        let mut body = Body::new(self.mail, self.changes, Dots::AsTheyAre);
         let mut text = Vec::new();
         while body.next(&mut text).map_err(|error| self.unreadable(&error))? {}
         Ok(Following::Whole(text))
@@ -267,7 +271,7 @@ impl Transaction<'_> {
             return Ok(reply);
         }
         self.session.enter(Phase::Data);
-        let mut body = Body::new(self.mail, Dots::Stuffed);
+        let mut body = Body::new(self.mail, self.changes, Dots::Stuffed);
         let mut block = Vec::new();
         loop {
             block.clear();
@@ -289,7 +293,7 @@ impl Transaction<'_> {
     async fn chunks(&mut self) -> Result<Reply, Fault> {
         self.session.enter(Phase::Data);
         let window = if self.session.capabilities().pipelining { WINDOW } else { 1 };
-        let mut body = Body::new(self.mail, Dots::AsTheyAre);
+        let mut body = Body::new(self.mail, self.changes, Dots::AsTheyAre);
         let (mut text, mut chunk, mut unanswered) = (Vec::new(), Vec::new(), 0);
         self.session.expect_silence().await?;
         loop {
