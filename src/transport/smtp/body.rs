@@ -195,6 +195,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_file_that_became_shorter_is_an_error_and_no_end() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(BLOCK as u64 + 10).unwrap();
+        let mail = Mail {
+            sender: &crate::mail::ReversePath::Null,
+            recipients: &[],
+            request: &crate::mail::DeliveryRequest::default(),
+            file: &file,
+            offset: 0,
+            size: BLOCK as u64 + 20,
+        };
+        let mut body = Body::new(&mail, Changes::default(), Dots::Stuffed);
+        let mut wire = Vec::new();
+        assert!(body.next(&mut wire).unwrap());
+        assert_eq!(body.next(&mut wire).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(wire.len(), BLOCK);
+    }
+
     proptest::proptest! {
         #[test]
         fn no_message_can_end_itself(text: Vec<u8>, pieces in 1usize..9) {

@@ -3,6 +3,9 @@
 //! With PIPELINING the envelope and DATA go in one round trip, with CHUNKING besides so does a
 //! short message whole. Without, one command at a time. Verdicts are `mail::judge`'s.
 
+#[cfg(test)]
+mod tests;
+
 use super::body::{Body, Dots};
 use super::plan::Plan;
 use super::session::{Session, limit};
@@ -321,14 +324,16 @@ impl Transaction<'_> {
         }
     }
 
-    /// The reply that decides over the message. Once writing has failed it can only refuse.
+    /// The reply that decides over the message. Once writing has failed it can only refuse: what
+    /// is positive then was said of what came before.
     async fn final_reply(&mut self, to: &str) -> Result<Reply, Fault> {
-        let reply = self.session.reply(limit::FINAL_DOT).await?;
-        let reply = self.verdict(reply, to)?;
-        if reply.is_positive() && self.session.is_failing() {
-            return Err(self.session.broke("connection broke before the message was complete"));
+        loop {
+            let reply = self.session.reply(limit::FINAL_DOT).await?;
+            let reply = self.verdict(reply, to)?;
+            if !reply.is_positive() || !self.session.is_failing() {
+                return Ok(reply);
+            }
         }
-        Ok(reply)
     }
 
     /// A reply that came while the message was still going out. A refusal stands, for nothing that
@@ -393,208 +398,4 @@ impl Following {
 
 fn bdat(length: usize, last: bool) -> String {
     format!("BDAT {length}{}\r\n", if last { " LAST" } else { "" })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::dialogue::{Server, deliver, run};
-    use super::*;
-
-    /// `sent`, `later` or `never`, for each recipient.
-    fn verdicts(delivery: &Delivery) -> Vec<&'static str> {
-        let word = |outcome: &Outcome| match outcome {
-            Outcome::Sent(_) => "sent",
-            Outcome::Deferred(_) => "later",
-            Outcome::Failed(_) => "never",
-        };
-        delivery.outcomes.iter().map(word).collect()
-    }
-
-    fn play(dialogue: &str, recipients: &[&str], text: &[u8]) -> (Delivery, String) {
-        let server = Server::play(dialogue);
-        let delivery = run(deliver(server.address, recipients, text));
-        (delivery, server.heard())
-    }
-
-    #[test]
-    fn each_recipient_has_its_own_verdict() {
-        let (delivery, _) = play(
-            "S: 220 hi
-             C: EHLO me.example
-             S: 250 hi
-             C: MAIL FROM:<s@x>
-             S: 250 ok
-             C: RCPT TO:<a@x>
-             S: 550 5.1.1 gone
-             C: RCPT TO:<b@x>
-             S: 250 ok
-             C: RCPT TO:<c@x>
-             S: 450 later
-             C: DATA
-             S: 354 go
-             C: ...
-             S: 250 taken
-             C: QUIT
-             S: 221 bye",
-            &["a@x", "b@x", "c@x"],
-            b"A: b\n\n.\nc",
-        );
-        assert_eq!(verdicts(&delivery), ["never", "sent", "later"]);
-        assert!(delivery.fault.is_none());
-    }
-
-    #[test]
-    fn with_pipelining_the_envelope_and_data_are_one_batch_and_replies_stay_in_step() {
-        let (delivery, heard) = play(
-            "S: 220 hi
-             C: EHLO me.example
-             S: 250-hi
-             S: 250 PIPELINING
-             C: MAIL FROM:<s@x>
-             C: RCPT TO:<a@x>
-             C: RCPT TO:<b@x>
-             C: DATA
-             S: 250 ok
-             S: 550 no
-             S: 250 ok
-             S: 354 go
-             C: ...
-             S: 250 taken
-             C: QUIT
-             S: 221 bye",
-            &["a@x", "b@x"],
-            b"A: b\n\nc\n",
-        );
-        assert_eq!(verdicts(&delivery), ["never", "sent"]);
-        assert!(heard.contains("DATA\r\nA: b\r\n\r\nc\r\n.\r\nQUIT"), "{heard}");
-    }
-
-    #[test]
-    fn with_chunking_besides_a_short_message_goes_whole() {
-        let (delivery, heard) = play(
-            "S: 220 hi
-             C: EHLO me.example
-             S: 250-hi
-             S: 250-PIPELINING
-             S: 250-SIZE 1000
-             S: 250 CHUNKING
-             C: MAIL FROM:<s@x> SIZE=15
-             C: RCPT TO:<a@x>
-             C: BDAT 15 LAST
-             C: A: b
-             C:
-             C: ..
-             C: c
-             S: 250 ok
-             S: 250 ok
-             S: 250 taken
-             C: QUIT
-             S: 221 bye",
-            &["a@x"],
-            b"A: b\n\n..\nc",
-        );
-        assert_eq!(verdicts(&delivery), ["sent"], "{heard}");
-    }
-
-    #[test]
-    fn a_message_nobody_takes_is_ended_by_a_lone_dot() {
-        let (delivery, heard) = play(
-            "S: 220 hi
-             C: EHLO *
-             S: 250-hi
-             S: 250 PIPELINING
-             C: MAIL *
-             C: RCPT *
-             C: DATA
-             S: 250 ok
-             S: 550 no
-             S: 354 go
-             C: .
-             S: 250 taken
-             C: QUIT
-             S: 221 bye",
-            &["a@x"],
-            b"A: b\n\nc\n",
-        );
-        assert_eq!(verdicts(&delivery), ["never"], "{heard}");
-    }
-
-    #[test]
-    fn recipients_beyond_what_the_server_takes_go_in_another_transaction() {
-        let (delivery, _) = play(
-            "S: 220 hi
-             C: EHLO *
-             S: 250 hi
-             C: MAIL *
-             S: 250 ok
-             C: RCPT TO:<a@x>
-             S: 250 ok
-             C: RCPT TO:<b@x>
-             S: 452 4.5.3 too many
-             C: DATA
-             S: 354 go
-             C: ...
-             S: 250 taken
-             C: MAIL *
-             S: 250 ok
-             C: RCPT TO:<b@x>
-             S: 250 ok
-             C: RCPT TO:<c@x>
-             S: 250 ok
-             C: DATA
-             S: 354 go
-             C: ...
-             S: 554 no
-             C: RSET
-             S: 250 ok
-             C: QUIT
-             S: 221 bye",
-            &["a@x", "b@x", "c@x"],
-            b"A: b\n\nc\n",
-        );
-        assert_eq!(verdicts(&delivery), ["sent", "never", "never"]);
-    }
-
-    #[test]
-    fn a_reply_that_comes_before_the_message_is_complete_never_accepts_it() {
-        let long = b"x\n".repeat(100_000);
-        let (delivery, heard) = play(
-            "S: 220 hi
-             C: EHLO *
-             S: 250 hi
-             C: MAIL *
-             S: 250 ok
-             C: RCPT *
-             S: 250 ok
-             C: DATA
-             S: 354 go
-             S: 250 taken",
-            &["a@x"],
-            &long,
-        );
-        assert_eq!(verdicts(&delivery), ["later"]);
-        assert!(!heard.contains("\r\n.\r\n") && !heard.contains("QUIT"));
-        assert!(delivery.fault.is_some());
-    }
-
-    #[test]
-    fn a_421_ends_the_session_and_delays_whoever_has_no_verdict() {
-        let (delivery, heard) = play(
-            "S: 220 hi
-             C: EHLO *
-             S: 250-hi
-             S: 250 PIPELINING
-             C: MAIL *
-             C: RCPT *
-             C: RCPT *
-             C: DATA
-             S: 250 ok
-             S: 550 no
-             S: 421 4.3.2 going down",
-            &["a@x", "b@x"],
-            b"A: b\n\nc\n",
-        );
-        assert_eq!(verdicts(&delivery), ["never", "later"]);
-        assert!(!heard.contains("QUIT"));
-    }
 }
