@@ -59,6 +59,21 @@ impl Daemon {
         assert!(!late.timed_out(), "{part:?} never came {count} time(s): {log:#?}");
     }
 
+    /// Waits until some line has `first` in it and a later one has `then`.
+    #[track_caller]
+    pub fn wait_for_line_behind(&self, first: &str, then: &str) {
+        let found = |lines: &mut Vec<String>| {
+            let behind = lines.iter().skip_while(|line| !line.contains(first)).skip(1);
+            behind.into_iter().any(|line| line.contains(then))
+        };
+        let (log, late) = self
+            .log
+            .1
+            .wait_timeout_while(self.log.0.lock().unwrap(), PATIENCE, |lines| !found(lines))
+            .unwrap();
+        assert!(!late.timed_out(), "{then:?} never came behind {first:?}: {log:#?}");
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
     }
