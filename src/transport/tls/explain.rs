@@ -26,7 +26,12 @@ impl std::error::Error for PinMismatch {}
 pub(super) fn explain(error: &io::Error, trusted: &str) -> String {
     match tls_error(error) {
         Some(tls) => sentence(tls, trusted),
-        None if error.kind() == io::ErrorKind::UnexpectedEof => {
+        // With our hello unread the kernel resets where the server closes.
+        None if matches!(
+            error.kind(),
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
+        ) =>
+        {
             "the server closed the connection without a word about TLS".to_owned()
         }
         None => format!("cannot agree on TLS: {error}"),
