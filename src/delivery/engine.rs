@@ -293,7 +293,7 @@ impl Engine {
             self.core.log.configured(&settings.remotes);
         }
         if changed || say {
-            let dialer = Dialer::new(settings.helo.clone());
+            let dialer = Dialer::new(settings.helo.clone(), self.core.protocols.clone());
             self.plan = Some(Rc::new(Plan::new(settings, dialer)));
         }
     }

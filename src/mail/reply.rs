@@ -44,11 +44,22 @@ impl fmt::Display for EnhancedCode {
 /// is shown only through [`super::Printable`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reply {
+    /// Three digits; below 10 a class alone, where a protocol has no more.
     pub(crate) code: u16,
     pub(crate) lines: Vec<String>,
 }
 
 impl Reply {
+    /// What QMQP servers and protocol programs say: yes, later or no (2, 4 or 5), and a text.
+    pub(crate) fn without_code(class: u16, text: &str) -> Self {
+        Self { code: class, lines: text.lines().map(str::to_owned).collect() }
+    }
+
+    /// The first digit.
+    pub(crate) fn class(&self) -> u16 {
+        if self.code < 10 { self.code } else { self.code / 100 }
+    }
+
     #[cfg(test)]
     pub(crate) fn new(code: u16, text: &str) -> Self {
         Self { code, lines: text.split('\n').map(str::to_owned).collect() }
@@ -56,18 +67,18 @@ impl Reply {
 
     /// 2yz.
     pub(crate) fn is_positive(&self) -> bool {
-        self.code / 100 == 2
+        self.class() == 2
     }
 
     /// The enhanced status code of the first line, if its class is that of the reply (RFC 2034 §4).
     pub(crate) fn enhanced(&self) -> Option<EnhancedCode> {
         let code = EnhancedCode::parse(self.lines.first()?)?;
-        (code.class == self.code / 100).then_some(code)
+        (code.class == self.class()).then_some(code)
     }
 
     /// The status for a report: the enhanced code, else X.0.0 of the reply's class.
     pub(crate) fn status(&self) -> EnhancedCode {
-        let class = if self.code / 100 == 4 {
+        let class = if self.class() == 4 {
             4
         } else if self.is_positive() {
             2
@@ -78,12 +89,17 @@ impl Reply {
     }
 }
 
-/// One line: the code, then the lines of text joined by a blank.
+/// One line: the code if there is one, then the lines of text joined by a blank.
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.code)?;
-        for line in self.lines.iter().filter(|line| !line.is_empty()) {
-            write!(f, " {}", super::Printable(line.trim()))?;
+        let mut blank = "";
+        if self.code >= 10 {
+            write!(f, "{}", self.code)?;
+            blank = " ";
+        }
+        for line in self.lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty()) {
+            write!(f, "{blank}{}", super::Printable(line))?;
+            blank = " ";
         }
         Ok(())
     }
@@ -108,6 +124,15 @@ mod tests {
             assert_eq!(EnhancedCode::parse(text), None, "{text}");
         }
         assert_eq!(EnhancedCode::parse("5.7.509"), Some(EnhancedCode::new(5, 7, 509)));
+    }
+
+    #[test]
+    fn a_reply_without_a_code_shows_none_and_still_has_a_class() {
+        let reply = Reply::without_code(5, "5.2.1 mailbox\nis full");
+        assert_eq!(reply.to_string(), "5.2.1 mailbox is full");
+        assert_eq!(reply.status(), EnhancedCode::new(5, 2, 1));
+        assert!(Reply::without_code(2, "").is_positive());
+        assert_eq!(Reply::without_code(4, "x").status(), EnhancedCode::new(4, 0, 0));
     }
 
     #[test]

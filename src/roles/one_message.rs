@@ -7,9 +7,10 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Seek, Write};
+use std::path::PathBuf;
 
 use crate::exit::{Exit, Failure};
-use crate::mail::{Helo, Outcome, Printable, Reason, Remote};
+use crate::mail::{Helo, Outcome, Printable, Protocol, Reason, Remote};
 use crate::submit;
 use crate::transport::{Cause, Delivery, Dialer, Fault, Mail, Phase};
 
@@ -33,11 +34,11 @@ mod code {
 
 /// Sends the message on descriptor 3 to `remote` and reports as `program`.
 pub(super) fn send(program: &str, remote: &Remote) -> Result<Exit, Failure> {
-    // nullmailer: the daemon sets it; without it the program does not know what to call itself.
-    let name = super::process::variable("HELOHOST")
-        .ok_or_else(|| failure(code::USAGE, "HELOHOST is not set"))?;
-    let helo = Helo::choose(Some(&name), "")
-        .map_err(|flaw| failure(code::USAGE, format!("HELOHOST {:?} {flaw}", Printable(&name))))?;
+    let helo = match remote.protocol {
+        // It has no greeting.
+        Protocol::Qmqp => Helo::AddressLiteral,
+        Protocol::Smtp | Protocol::External(_) => helo()?,
+    };
     let (code, text) = match transmit(remote, helo)? {
         Ok(delivery) => verdict(&delivery),
         Err(fault) => (fault_code(&fault), fault.to_string()),
@@ -47,6 +48,14 @@ pub(super) fn send(program: &str, remote: &Remote) -> Result<Exit, Failure> {
     let _ = writeln!(io::stdout(), "{text}");
     let _ = writeln!(io::stderr(), "{program}: {word}: {text}");
     Ok(Exit::Module(code))
+}
+
+/// nullmailer: the daemon sets it; without it the program does not know what to call itself.
+fn helo() -> Result<Helo, Failure> {
+    let name = super::process::variable("HELOHOST")
+        .ok_or_else(|| failure(code::USAGE, "HELOHOST is not set"))?;
+    Helo::choose(Some(&name), "")
+        .map_err(|flaw| failure(code::USAGE, format!("HELOHOST {:?} {flaw}", Printable(&name))))
 }
 
 fn transmit(remote: &Remote, helo: Helo) -> Result<Result<Delivery, Fault>, Failure> {
@@ -72,7 +81,7 @@ fn transmit(remote: &Remote, helo: Helo) -> Result<Result<Delivery, Fault>, Fail
         .build()
         .map_err(|error| failure(code::CONNECT, format!("cannot start: {error}")))?;
     let result = runtime.block_on(async {
-        let mut session = Dialer::new(helo).open(remote).await?;
+        let mut session = Dialer::new(helo, PathBuf::new()).open(remote).await?;
         let delivery = session.deliver_to_all(&mail).await;
         session.close().await;
         Ok(delivery)

@@ -4,7 +4,8 @@
 //! point: the connection closes without another word, so a message that was under way is not
 //! accepted by half.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use super::connect::Addresses;
 use super::smtp::{self, Io, Share};
 use super::tls::{self, TlsClient};
-use super::{Cause, Delivery, Fault, Mail, Phase};
+use super::{Cause, Delivery, Fault, Mail, Phase, external, qmqp};
 use crate::mail::{Helo, Protocol, Remote, Security};
 
 /// How long certificates and CRLs are used before their files are read again.
@@ -25,6 +26,8 @@ const FRESH: Duration = Duration::from_secs(10 * 60);
 #[derive(Debug)]
 pub(crate) struct Dialer {
     helo: Helo,
+    /// The protocol folder.
+    programs: PathBuf,
     tls: Mutex<Vec<Kept>>,
 }
 
@@ -42,6 +45,8 @@ pub(crate) struct Session(Kind);
 #[derive(Debug)]
 enum Kind {
     Smtp(Box<smtp::Session>),
+    Qmqp(qmqp::Session),
+    External(external::Session),
 }
 
 /// Whom a session is with, for the log.
@@ -53,8 +58,9 @@ pub(crate) struct Peer {
 }
 
 impl Dialer {
-    pub(crate) fn new(helo: Helo) -> Self {
-        Self { helo, tls: Mutex::default() }
+    /// `programs` is the folder of programs for protocols that are not built in.
+    pub(crate) fn new(helo: Helo, programs: PathBuf) -> Self {
+        Self { helo, programs, tls: Mutex::default() }
     }
 
     /// Connects, greets, secures and logs in; addresses whose server does not even greet are passed over.
@@ -64,11 +70,33 @@ impl Dialer {
                 let session = self.open_smtp(remote).await?;
                 Ok(Session(Kind::Smtp(Box::new(session))))
             }
-            Protocol::Qmqp | Protocol::External(_) => {
-                let name = remote.protocol.name();
-                Err(setup(format!("the protocol {name} is not built yet")))
+            Protocol::Qmqp => Ok(Session(Kind::Qmqp(self.open_qmqp(remote).await?))),
+            Protocol::External(name) => {
+                // There is no session whose address could stand for our name.
+                let helo = self.helo.for_session(Ipv4Addr::LOCALHOST.into()).to_string();
+                let program = self.programs.join(name);
+                Ok(Session(Kind::External(external::Session::new(program, remote, helo))))
             }
         }
+    }
+
+    async fn open_qmqp(&self, remote: &Remote) -> Result<qmqp::Session, Fault> {
+        let port = remote.effective_port().expect("QMQP has a port of its own");
+        let tls = match remote.security {
+            Security::Plain | Security::StartTls => None,
+            Security::Implicit => Some(self.tls_client(remote)?),
+        };
+        let tcp = Addresses::resolve(remote, port).await?.connect().await?;
+        let address = tcp.peer_addr().ok();
+        let (stream, tls): (Box<dyn qmqp::Stream>, _) = match tls {
+            None => (Box::new(tcp), None),
+            Some(tls) => {
+                let secured = handshake(tcp, remote, &tls).await?;
+                let words = tls::describe(&secured);
+                (secured, Some(words))
+            }
+        };
+        Ok(qmqp::Session::new(stream, Peer { address, tls }, remote.step_limit))
     }
 
     async fn open_smtp(&self, remote: &Remote) -> Result<smtp::Session, Fault> {
@@ -139,6 +167,8 @@ impl Session {
     pub(crate) async fn deliver(&mut self, mail: &Mail<'_>) -> Delivery {
         match &mut self.0 {
             Kind::Smtp(session) => smtp::deliver(session, mail, Share::Each).await,
+            Kind::Qmqp(session) => session.deliver(mail).await,
+            Kind::External(session) => session.deliver(mail).await,
         }
     }
 
@@ -147,6 +177,8 @@ impl Session {
     pub(crate) async fn deliver_to_all(&mut self, mail: &Mail<'_>) -> Delivery {
         match &mut self.0 {
             Kind::Smtp(session) => smtp::deliver(session, mail, Share::AllOrNone).await,
+            // These know one verdict only.
+            Kind::Qmqp(_) | Kind::External(_) => self.deliver(mail).await,
         }
     }
 
@@ -154,12 +186,16 @@ impl Session {
     pub(crate) fn is_reusable(&self) -> bool {
         match &self.0 {
             Kind::Smtp(session) => session.is_reusable(),
+            Kind::Qmqp(_) => false,
+            Kind::External(_) => true,
         }
     }
 
     pub(crate) fn peer(&self) -> &Peer {
         match &self.0 {
             Kind::Smtp(session) => session.peer(),
+            Kind::Qmqp(session) => session.peer(),
+            Kind::External(session) => session.peer(),
         }
     }
 
@@ -167,6 +203,7 @@ impl Session {
     pub(crate) async fn close(self) {
         match self.0 {
             Kind::Smtp(session) => session.close().await,
+            Kind::Qmqp(_) | Kind::External(_) => {}
         }
     }
 }

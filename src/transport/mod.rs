@@ -7,7 +7,9 @@
 mod children;
 mod connect;
 mod dialer;
+mod external;
 mod fault;
+mod qmqp;
 mod smtp;
 mod tls;
 

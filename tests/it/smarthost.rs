@@ -39,7 +39,11 @@ struct Shared {
 impl Listener {
     /// Serves every connection by `serve` in a thread of its own; connections count from 0.
     pub fn start(serve: impl Fn(usize, Stream) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_on("127.0.0.1:0", serve)
+    }
+
+    pub fn start_on(address: &str, serve: impl Fn(usize, Stream) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared::default());
         let (serve, ours) = (Arc::new(serve), shared.clone());

@@ -151,19 +151,13 @@ impl Wire {
         self.inner().io = Io::Tls(tls);
     }
 
-    /// Protocol and cipher suite, as OpenSSL and RFC 8446 spell them; `None` without TLS.
+    /// Protocol and cipher suite; `None` without TLS.
     pub(super) fn tls(&self) -> Option<String> {
         let inner = self.inner();
-        let Io::Tls(tls) = &inner.io else { return None };
-        let connection = tls.get_ref().1;
-        let version = match connection.protocol_version() {
-            Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
-            Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
-            _ => "TLS",
-        };
-        let suite =
-            connection.negotiated_cipher_suite().map(|suite| format!(" {:?}", suite.suite()));
-        Some(format!("{version}{}", suite.unwrap_or_default().replace("TLS13_", "TLS_")))
+        match &inner.io {
+            Io::Tls(stream) => Some(tls::describe(stream)),
+            Io::Plain(_) | Io::Gone => None,
+        }
     }
 
     pub(super) fn local_ip(&self) -> Option<std::net::IpAddr> {

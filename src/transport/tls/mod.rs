@@ -103,6 +103,18 @@ impl TlsClient {
     }
 }
 
+/// Protocol and cipher suite, as OpenSSL and RFC 8446 spell them.
+pub(crate) fn describe(tls: &TlsStream<TcpStream>) -> String {
+    let connection = tls.get_ref().1;
+    let version = match connection.protocol_version() {
+        Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
+        Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
+        _ => "TLS",
+    };
+    let suite = connection.negotiated_cipher_suite().map(|suite| format!(" {:?}", suite.suite()));
+    format!("{version}{}", suite.unwrap_or_default().replace("TLS13_", "TLS_"))
+}
+
 impl fmt::Debug for TlsClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsClient").field("name", &self.name).finish_non_exhaustive()

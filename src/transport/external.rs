@@ -1,0 +1,255 @@
+//! A protocol program from the protocol folder, for a protocol that is not built in.
+//!
+//! The original's contract (docs/protocols.md): descriptor 0 has the host and the options, one a
+//! line, up to an empty one; descriptor 1 is for the status text, descriptor 3 is the queue file;
+//! `HELOHOST` is in the environment; bit 32 of the exit code means "for good". Each message is a
+//! process of its own, in a process group of its own, and dies with the future that waits for it.
+
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use command_fds::{CommandFdExt, FdMapping};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::ChildStdout;
+use tokio::time::timeout;
+
+use super::children::Running;
+use super::{Cause, Delivery, Fault, Mail, Peer, Phase};
+use crate::mail::{EnhancedCode, Outcome, Reason, Remote, Reply};
+
+/// What is kept of a program's output; the rest is read and forgotten, so that it can end.
+const TEXT_MAX: usize = 8 * 1024;
+/// What a program wrote before it ended is there; whoever still holds its output is not waited for.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Copied between looks at other tasks.
+const BLOCK: usize = 1 << 20;
+
+/// A program to be run for each message.
+#[derive(Debug)]
+pub(super) struct Session {
+    program: PathBuf,
+    /// What goes to its descriptor 0.
+    options: Vec<u8>,
+    helo: String,
+    peer: Peer,
+}
+
+impl Session {
+    /// `program` is in the protocol folder; whether it can be run shows with the first message.
+    pub(super) fn new(program: PathBuf, remote: &Remote, helo: String) -> Self {
+        let mut options = format!("host={}\n", remote.host).into_bytes();
+        for option in &remote.options {
+            options.extend_from_slice(option.expose());
+            options.push(b'\n');
+        }
+        options.push(b'\n');
+        Self { program, options, helo, peer: Peer { address: None, tls: None } }
+    }
+
+    pub(super) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    pub(super) async fn deliver(&self, mail: &Mail<'_>) -> Delivery {
+        let all = |outcome: Outcome| vec![outcome; mail.recipients.len()];
+        let file = match queue_file(mail).await {
+            Ok(file) => file,
+            Err(error) => {
+                let sentence = format!("cannot hand the message over: {error}");
+                return broken(mail, Phase::Message, sentence);
+            }
+        };
+        match self.run(file).await {
+            Ok((status, text)) => match verdict(status, text) {
+                Ok(outcome) => Delivery { outcomes: all(outcome), fault: None },
+                Err((phase, sentence)) => broken(mail, phase, sentence),
+            },
+            Err(error) => {
+                let sentence = format!("cannot run {}: {error}", self.program.display());
+                broken(mail, Phase::Setup, sentence)
+            }
+        }
+    }
+
+    async fn run(&self, file: File) -> io::Result<(ExitStatus, String)> {
+        let mut command = std::process::Command::new(&self.program);
+        command
+            .env("HELOHOST", &self.helo)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .fd_mappings(vec![FdMapping { parent_fd: file.into(), child_fd: 3 }])
+            .map_err(|error| io::Error::other(error.to_string()))?;
+        let mut running = Running::start(&mut command.into())?;
+        let mut stdin = running.child().stdin.take().expect("it is a pipe");
+        let mut stdout = running.child().stdout.take().expect("it is a pipe");
+        let mut text = Vec::new();
+        let feed = async move {
+            // A program need not read them.
+            let _ = stdin.write_all(&self.options).await;
+        };
+        let watch = async {
+            let mut drained = pin!(drain(&mut stdout, &mut text));
+            let mut ended = pin!(running.wait());
+            tokio::select! {
+                status = &mut ended => {
+                    let _ = timeout(LAST_WORDS, drained).await;
+                    status
+                }
+                () = &mut drained => ended.await,
+            }
+        };
+        let ((), status) = tokio::join!(feed, watch);
+        Ok((status?, String::from_utf8_lossy(&text).trim().to_owned()))
+    }
+}
+
+async fn drain(stdout: &mut ChildStdout, text: &mut Vec<u8>) {
+    let mut block = vec![0; 16 * 1024];
+    while let Ok(length @ 1..) = stdout.read(&mut block).await {
+        let room = TEXT_MAX - text.len();
+        text.extend_from_slice(&block[..length.min(room)]);
+    }
+}
+
+/// The queue file from its beginning, or a copy of it that names only those who are waiting.
+async fn queue_file(mail: &Mail<'_>) -> io::Result<File> {
+    let mut envelope = format!("{}\n", mail.sender);
+    for recipient in mail.recipients {
+        envelope.push_str(recipient.as_str());
+        envelope.push('\n');
+    }
+    envelope.push('\n');
+    if mail.offset == envelope.len() as u64 {
+        let mut head = vec![0; envelope.len()];
+        mail.file.read_exact_at(&mut head, 0)?;
+        if head == envelope.as_bytes() {
+            let mut file = mail.file.try_clone()?;
+            file.seek(SeekFrom::Start(0))?;
+            return Ok(file);
+        }
+    }
+    let mut copy = tempfile::tempfile()?;
+    copy.write_all(envelope.as_bytes())?;
+    let (mut at, end) = (mail.offset, mail.offset + mail.size);
+    let mut block = vec![0; BLOCK];
+    while at < end {
+        let length = usize::try_from(end - at).unwrap_or(BLOCK).min(BLOCK);
+        mail.file.read_exact_at(&mut block[..length], at)?;
+        copy.write_all(&block[..length])?;
+        at += length as u64;
+        tokio::task::yield_now().await;
+    }
+    copy.rewind()?;
+    Ok(copy)
+}
+
+fn broken(mail: &Mail<'_>, phase: Phase, sentence: String) -> Delivery {
+    let fault = Fault { phase, peer: None, cause: Cause::Broke(sentence) };
+    let reason = fault.reason();
+    let outcomes = mail.recipients.iter().map(|_| Outcome::Deferred(reason.clone())).collect();
+    Delivery { outcomes, fault: Some(fault) }
+}
+
+/// What the end of a program means. The codes that the contract has for a remote that cannot be
+/// reached or used are faults: they say nothing of the message.
+fn verdict(ended: ExitStatus, text: String) -> Result<Outcome, (Phase, String)> {
+    let local = |class, text: String| Reason::Local { status: status(class, &text), text };
+    let Some(code) = ended.code() else {
+        return Ok(Outcome::Deferred(local(
+            4,
+            "protocol program crashed or was killed".to_owned(),
+        )));
+    };
+    let text = if text.is_empty() { meaning(code).to_owned() } else { text };
+    let phase = match code {
+        0 => return Ok(Outcome::Sent(Reply::without_code(2, &text))),
+        code if code & 32 != 0 => return Ok(Outcome::Failed(local(5, text))),
+        2 | 3 | 5 => Phase::Resolve,
+        6..=10 => Phase::Connect,
+        15 | 18 => Phase::Setup,
+        19 => Phase::Bind,
+        20 => Phase::Login,
+        _ => return Ok(Outcome::Deferred(local(4, text))),
+    };
+    Err((phase, text))
+}
+
+/// nullmailer's texts for the codes of the contract.
+fn meaning(code: i32) -> &'static str {
+    match code {
+        0 => "ok",
+        2 => "Host not found",
+        3 => "Host has no address",
+        5 => "Temporary error in gethostbyname",
+        6 => "Socket failed",
+        7 => "Connection refused",
+        8 => "Connection timed out",
+        9 => "Host or network unreachable",
+        10 => "Connection failed",
+        11 => "Protocol error",
+        12 => "Could not open message",
+        13 => "Could not read message",
+        14 => "Could not write message",
+        15 => "Could not exec program",
+        16 => "Temporary error in sending the message",
+        18 => "Could not read config files",
+        19 => "Failed to bind source address",
+        20 => "Failed to authenticate to server",
+        33 => "Fatal error in gethostbyname",
+        34 => "Server refused the message",
+        35 => "Permanent error in sending the message",
+        code if code & 32 != 0 => "Unspecified permanent error",
+        _ => "Unspecified temporary error",
+    }
+}
+
+/// The status of a program's verdict: the first in its text, with the class of the verdict.
+fn status(class: u16, text: &str) -> EnhancedCode {
+    let found = text.split_ascii_whitespace().find_map(EnhancedCode::parse);
+    found
+        .filter(|code| code.class != 2)
+        .map_or(EnhancedCode::new(class, 0, 0), |code| EnhancedCode { class, ..code })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
+    use super::*;
+    fn exit(code: i32, text: &str) -> Result<Outcome, (Phase, String)> {
+        verdict(ExitStatus::from_raw(code << 8), text.to_owned())
+    }
+
+    #[test]
+    fn bit_32_means_for_good_and_any_other_failure_for_now() {
+        for code in 1..=255 {
+            let for_good = matches!(exit(code, "x"), Ok(Outcome::Failed(_)));
+            assert_eq!(for_good, code & 32 != 0, "{code}");
+            assert!(!matches!(exit(code, "x"), Ok(Outcome::Sent(_))), "{code}");
+        }
+        assert!(matches!(exit(0, ""), Ok(Outcome::Sent(_))));
+        assert!(matches!(
+            verdict(ExitStatus::from_raw(9), String::new()),
+            Ok(Outcome::Deferred(_))
+        ));
+    }
+
+    #[test]
+    fn a_status_is_taken_from_the_text() {
+        let Ok(Outcome::Failed(reason)) = exit(33, "550 5.2.1 mailbox\nis full") else { panic!() };
+        assert_eq!(reason.status(), EnhancedCode::new(5, 2, 1));
+        assert_eq!(exit(7, ""), Err((Phase::Connect, "Connection refused".to_owned())));
+    }
+
+    #[test]
+    fn a_status_has_the_class_of_its_verdict() {
+        assert_eq!(status(5, "5.2.1 no"), EnhancedCode::new(5, 2, 1));
+        assert_eq!(status(5, "450 4.2.1 no"), EnhancedCode::new(5, 2, 1));
+        assert_eq!(status(4, "at 127.0.0.1 7.0.0"), EnhancedCode::new(4, 0, 0));
+    }
+}
