@@ -1,5 +1,6 @@
 //! Bounces of the daemon: what the sender reads, as it arrives over SMTP.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use crate::house::{House, run};
@@ -118,4 +119,30 @@ fn mail_that_became_too_old_says_so_and_what_the_last_trouble_was() {
         ],
     );
     assert!(found.contains("4.2.0 busy, come again"), "{found}");
+}
+
+#[test]
+fn a_protocol_program_speaks_in_the_bounce_under_its_own_name() {
+    let house = House::new();
+    let program = house.path("protocols/dummy");
+    std::fs::create_dir_all(house.path("protocols")).unwrap();
+    std::fs::write(&program, "#!/bin/sh\necho 'no 127.0.0.1'\necho '5.2.1 mailbox off'\nexit 33\n")
+        .unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    house.control("remotes", "host.example dummy\n").control("pausetime", "0");
+    let mail = "root@h.example\na@x.example\n\nSubject: t\n\nbody\n";
+    house.run("nullmailer-queue", [""; 0], mail).success();
+    house.run("nullmailer-send", [""; 0], "").success();
+    let bounce = house.only_queued();
+    assert_eq!((bounce.sender.as_str(), bounce.recipients[0].as_str()), ("", "root@h.example"));
+    assert_lines(
+        &read(&bounce.message),
+        &[
+            "1.Status: '5.2.1'",
+            "1.Remote-MTA: 'dns; host.example'",
+            "1.Diagnostic-Code: 'DUMMY; no 127.0.0.1/5.2.1 mailbox off'",
+            "subject: 't'",
+            "body: ''",
+        ],
+    );
 }

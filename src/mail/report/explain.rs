@@ -47,7 +47,7 @@ fn recipient(out: &mut String, failed: &Failed<'_>) {
         wrap(out, "\t  ", meaning);
     }
     let Some((said, text)) = failed.diagnostic.as_ref().and_then(answer) else { return };
-    let mut answer = Printable(&text).to_string();
+    let mut answer = Printable(&text.lines().collect::<Vec<_>>().join(" ")).to_string();
     if let Some((cut, _)) = answer.char_indices().nth(LONGEST_ANSWER) {
         answer.truncate(cut);
         answer.push_str("...");

@@ -48,7 +48,7 @@ fn recipient(out: &mut String, report: &Report<'_>, failed: &Failed<'_>) {
 
 /// `TYPE; TEXT`. The type says in whose words the text is (RFC 3464 §2.3.6).
 fn diagnostic_code(diagnostic: Diagnostic<'_>) -> String {
-    match diagnostic {
+    let text = match diagnostic {
         Diagnostic::Given(text) => text.to_owned(),
         Diagnostic::Verdict(Protocol::External(name), reason) => {
             format!("{}; {}", name.to_ascii_uppercase(), words(reason))
@@ -57,7 +57,9 @@ fn diagnostic_code(diagnostic: Diagnostic<'_>) -> String {
             format!("{}; {reply}", protocol.name().to_ascii_uppercase())
         }
         Diagnostic::Verdict(_, Reason::Local { text, .. }) => format!("X-Nullmailer; {text}"),
-    }
+    };
+    // nullmailer means to write its lines so.
+    text.trim().lines().collect::<Vec<_>>().join("/")
 }
 
 fn words(reason: &Reason) -> String {
