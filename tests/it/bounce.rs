@@ -146,3 +146,23 @@ fn a_protocol_program_speaks_in_the_bounce_under_its_own_name() {
         ],
     );
 }
+
+#[test]
+fn the_sender_hears_of_a_delay_once_and_when_it_would_end() {
+    let sink = Sink::new().answers("RCPT TO:<busy@*", "450 4.2.0 busy, come again");
+    let house = House::new();
+    house.control("remotes", &sink.remote("")).control("pausetime", "0");
+    house.control("delaywarning", "1h").control("queuelifetime", "7d");
+    let mail = "root@h.example\nbusy@x.example\n\nSubject: t\n\n";
+    house.run("nullmailer-queue", [""; 0], mail).success();
+    let file = house.path("queue/queue").join(house.only_queued().id);
+    run(Command::new("touch").args(["-d", "2 hours ago"]).arg(file), "").success();
+    for _ in 0..3 {
+        house.run("nullmailer-send", [""; 0], "").success();
+    }
+    let found = read(&bounce(&sink));
+    assert_lines(&found, &["1.Action: 'delayed'", "1.Status: '4.2.0'", "subject: 't'"]);
+    assert!(found.contains("1.Will-Retry-Until: '"), "{found}");
+    assert!(found.contains("There is nothing that you need to do now."), "{found}");
+    assert_eq!(house.only_queued().recipients, ["busy@x.example"]);
+}

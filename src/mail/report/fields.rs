@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Diagnostic, Failed, Kind, Report};
-use crate::mail::{Address, Printable, Protocol, Reason};
+use crate::mail::{Address, EnhancedCode, Printable, Protocol, Reason};
 
 /// Where a line is folded; RFC 5322 §2.1.1 asks for 78.
 const WIDTH: usize = 78;
@@ -27,13 +27,14 @@ pub(super) fn delivery_status(report: &Report<'_>) -> String {
 }
 
 fn recipient(out: &mut String, report: &Report<'_>, failed: &Failed<'_>) {
-    let action = match report.kind {
-        Kind::Failed => "failed",
-        Kind::Delayed { .. } => "delayed",
+    let (action, status) = match report.kind {
+        Kind::Failed => ("failed", failed.status),
+        // A refused login delays mail, whatever its code: RFC 3464 §2.3.4 wants the class to agree.
+        Kind::Delayed { .. } => ("delayed", EnhancedCode { class: 4, ..failed.status }),
     };
     field(out, "Final-Recipient", &typed_address(failed.recipient));
     field(out, "Action", action);
-    field(out, "Status", &failed.status.to_string());
+    field(out, "Status", &status.to_string());
     field(out, "Last-Attempt-Date", &report.date(report.last_attempt));
     if let Some(remote) = failed.remote {
         field(out, "Remote-MTA", &format!("dns; {remote}"));

@@ -287,4 +287,13 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn a_delay_is_never_reported_with_the_status_of_a_failure() {
+        let late = address("late@x.example");
+        let reason = Reason::Remote(Reply::new(535, "5.7.8 bad credentials"));
+        let failed = Failed::new(&late, &Protocol::Smtp, &reason, Some("h"));
+        let whole = compose(&[failed], Kind::Delayed { retry_until: None }, false);
+        assert!(whole.contains("\nAction: delayed\nStatus: 4.7.8\n"), "{whole}");
+    }
 }
