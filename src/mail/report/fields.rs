@@ -9,6 +9,8 @@ use crate::mail::{Address, EnhancedCode, Printable, Protocol, Reason};
 const WIDTH: usize = 78;
 /// Where a word is cut that is too long for any line (998).
 const LONGEST_WORD: usize = 900;
+/// More blanks in a row say no more.
+const MOST_BLANKS: usize = 20;
 
 /// A block about the message, then one for each recipient, each behind a blank line.
 pub(super) fn delivery_status(report: &Report<'_>) -> String {
@@ -106,6 +108,7 @@ fn field(out: &mut String, name: &str, value: &str) {
         let blanks = rest.len() - rest.trim_start_matches(' ').len();
         let word = rest[blanks..].find(' ').unwrap_or(rest.len() - blanks).min(LONGEST_WORD);
         let (piece, behind) = rest.split_at(blanks + word);
+        let piece = &piece[blanks.saturating_sub(MOST_BLANKS)..];
         // The word that the field begins with, or that a cut left, has no blank yet.
         let lead = if blanks == 0 { " " } else { "" };
         let length = lead.len() + piece.len();
@@ -140,6 +143,19 @@ mod tests {
         assert!(folded.lines().skip(1).all(|line| line.starts_with(' ')), "{folded}");
         assert!(folded.lines().all(|line| !line.trim().is_empty()), "{folded}");
         assert_eq!(folded.replace('\n', ""), format!("Diagnostic-Code: {value}"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_the_text_a_field_is_one_field(text in "(\\PC|[ \t\r\n\u{1b}é]| {900}|x{900}){0,40}") {
+            let folded = fold(&text);
+            proptest::prop_assert!(folded.is_ascii() && folded.ends_with('\n'));
+            for (at, line) in folded.lines().enumerate() {
+                proptest::prop_assert!(line.len() < 998 && !line.trim().is_empty(), "{}", line);
+                proptest::prop_assert!(at == 0 || line.starts_with(' '), "{}", line);
+                proptest::prop_assert!(!line.contains(|c: char| c.is_control()), "{}", line);
+            }
+        }
     }
 
     #[test]
