@@ -24,3 +24,4 @@ mod sendmail;
 mod smarthost;
 mod smtp;
 mod smtpd;
+mod walls;

@@ -1,0 +1,108 @@
+//! The walls of docs/architecture.md: which room of the source names which.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A room, and the rooms that it may name. Roles, `lib` and `exit` may name any.
+const WALLS: &[(&str, &[&str])] = &[
+    ("mail", &[]),
+    ("sys", &[]),
+    ("config", &["mail", "role", "log"]),
+    ("spool", &["mail", "sys"]),
+    ("transport", &["mail", "sys"]),
+    ("log", &["mail", "spool"]),
+    ("submit", &["mail", "config", "spool", "sys"]),
+    ("delivery", &["mail", "config", "spool", "transport", "submit", "log"]),
+];
+
+fn src() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+/// The files of a folder, without tests: path below `src` and text.
+fn files(dir: &Path) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if path.is_dir() && name != "tests" {
+            found.extend(files(&path));
+        } else if path.extension().is_some_and(|ext| ext == "rs") && name != "tests.rs" {
+            let text = fs::read_to_string(&path).unwrap();
+            let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+            // Comments may name what they like.
+            let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+            let below = path.strip_prefix(src()).unwrap().display().to_string();
+            found.push((below, lines.collect::<Vec<_>>().join("\n")));
+        }
+    }
+    found
+}
+
+/// The rooms behind every `crate::`, in a list in braces too.
+fn named(code: &str) -> BTreeSet<String> {
+    let ident = |text: &str| -> String {
+        text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+    };
+    let mut rooms = BTreeSet::new();
+    for rest in code.split("crate::").skip(1) {
+        let Some(list) = rest.strip_prefix('{') else {
+            rooms.insert(ident(rest));
+            continue;
+        };
+        let (mut depth, mut start) = (0, true);
+        for (at, c) in list.char_indices() {
+            match c {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => start = true,
+                c if start && depth == 0 && !c.is_whitespace() => {
+                    rooms.insert(ident(&list[at..]));
+                    start = false;
+                }
+                _ => {}
+            }
+        }
+    }
+    rooms
+}
+
+#[test]
+fn no_room_names_one_behind_a_wall() {
+    assert_eq!(
+        named("use crate::{a, b::{c, d}, e};\ncrate::f::g()").into_iter().collect::<String>(),
+        "abef"
+    );
+    let mut wrong = Vec::new();
+    for (room, allowed) in WALLS {
+        let files = files(&src().join(room));
+        assert!(!files.is_empty(), "{room} is gone");
+        for (file, code) in files {
+            for other in named(&code).iter().filter(|other| other != room) {
+                if !allowed.contains(&other.as_str()) {
+                    wrong.push(format!("{file} names {other}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_kernel_and_lettre_have_one_door_each() {
+    let uses = |code: &str, word: &str| {
+        code.match_indices(word).any(|(at, _)| !code[..at].ends_with(char::is_alphanumeric))
+    };
+    for (word, door) in [("nix::", "sys/"), ("lettre::", "transport/smtp/")] {
+        let mut users: Vec<String> = files(&src())
+            .into_iter()
+            .filter(|(_, code)| uses(code, word))
+            .map(|(file, _)| file)
+            .collect();
+        assert!(!users.is_empty());
+        users.retain(|file| !file.starts_with(door));
+        assert!(users.is_empty(), "{word} is used in {users:?}");
+    }
+}
