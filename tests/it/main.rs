@@ -7,6 +7,7 @@ mod callers;
 mod daemon;
 mod dsn;
 mod external;
+mod faults;
 mod hostile;
 mod house;
 mod inject;

@@ -57,8 +57,12 @@ impl Listener {
                 stream.set_write_timeout(Some(PATIENCE)).unwrap();
                 stream.set_nodelay(true).unwrap();
                 ours.open.lock().unwrap().push(stream.try_clone().unwrap());
-                let serve = serve.clone();
-                let thread = std::thread::spawn(move || serve(number, Stream::new(stream)));
+                let (serve, end) = (serve.clone(), stream.try_clone().unwrap());
+                let thread = std::thread::spawn(move || {
+                    serve(number, Stream::new(stream));
+                    // Dropping the stream leaves our other handles open.
+                    let _ = end.shutdown(Shutdown::Both);
+                });
                 ours.threads.lock().unwrap().push(thread);
             }
         });

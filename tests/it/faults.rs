@@ -1,0 +1,222 @@
+//! The fault table: what the daemon makes of a remote that breaks, at each point where it can.
+//!
+//! Whatever a session breaks with, the mail is delayed and nothing is lost; whatever a server says
+//! of the mail or a recipient decides about that and nothing else.
+
+use crate::daemon::Daemon;
+use crate::house::{House, Ran};
+use crate::smarthost::{Answer, Sink};
+
+const RECIPIENTS: [&str; 2] = ["a@x.example", "b@x.example"];
+
+/// The points where a server can break, by the command it answers.
+const PHASES: [(&str, &str); 6] = [
+    ("greeting", "CONNECT"),
+    ("hello", "EHLO*"),
+    ("mail", "MAIL*"),
+    ("first recipient", "RCPT TO:<a@*"),
+    ("data", "DATA"),
+    ("end of data", "."),
+];
+
+fn house(remotes: &str) -> House {
+    let house = House::new();
+    house.control("remotes", remotes).control("pausetime", "0");
+    house
+}
+
+fn queue(house: &House, recipients: &[&str]) {
+    let input = format!("root@h.example\n{}\n\nSubject: x\n\nhi\n", recipients.join("\n"));
+    house.run("nullmailer-queue", [""; 0], input).success();
+}
+
+fn once(house: &House) -> Ran {
+    house.run("nullmailer-send", [""; 0], "").success()
+}
+
+/// Who still waits, as mailq lists them.
+fn waiting(house: &House) -> Vec<String> {
+    let list = house.run("mailq", [""; 0], "").success().stdout;
+    let lines = list.lines().filter_map(|line| line.strip_prefix("  to <")?.strip_suffix('>'));
+    lines.map(str::to_owned).collect()
+}
+
+fn offers() -> [&'static [&'static str]; 3] {
+    [&[], &["PIPELINING"], &["PIPELINING", "CHUNKING"]]
+}
+
+#[test]
+fn a_remote_that_closes_loses_and_bounces_nothing() {
+    for offer in offers() {
+        for (phase, pattern) in PHASES {
+            if offer.contains(&"CHUNKING") && phase == "data" {
+                continue;
+            }
+            let sink = Sink::new().offers(offer).answers(pattern, Answer::Close);
+            let house = house(&sink.remote(""));
+            queue(&house, &RECIPIENTS);
+            let log = once(&house).stdout;
+            assert_eq!(waiting(&house), RECIPIENTS, "{offer:?} {phase}: {log}");
+            assert!(house.names("failed").is_empty(), "{offer:?} {phase}: {log}");
+            sink.accept_everything();
+            once(&house);
+            assert_eq!(sink.only_message().recipients, RECIPIENTS, "{offer:?} {phase}");
+        }
+    }
+}
+
+#[test]
+fn a_remote_that_hangs_is_left_when_the_limit_is_over() {
+    for (phase, pattern) in PHASES {
+        let sink = Sink::new().answers(pattern, Answer::Hang);
+        let house = house(&sink.remote("timeout=1"));
+        queue(&house, &RECIPIENTS);
+        let log = once(&house).stdout;
+        assert!(log.contains("timed out"), "{phase}: {log}");
+        assert_eq!(waiting(&house), RECIPIENTS, "{phase}: {log}");
+        assert!(house.names("failed").is_empty(), "{phase}: {log}");
+    }
+}
+
+#[test]
+fn sendtimeout_ends_what_no_other_limit_ends() {
+    let sink = Sink::new().answers("DATA", Answer::Hang);
+    let house = house(&sink.remote(""));
+    house.control("sendtimeout", "1");
+    queue(&house, &RECIPIENTS);
+    let log = once(&house).stdout;
+    assert!(log.contains("sendtimeout is over"), "{log}");
+    assert_eq!(waiting(&house), RECIPIENTS);
+}
+
+#[test]
+fn a_refusal_for_now_delays_those_it_is_about() {
+    for offer in offers() {
+        for (phase, pattern, left) in [
+            ("mail", "MAIL*", &RECIPIENTS[..]),
+            ("first recipient", "RCPT TO:<a@*", &RECIPIENTS[..1]),
+            ("end of data", ".", &RECIPIENTS[..]),
+        ] {
+            let sink = Sink::new().offers(offer).answers(pattern, "451 4.3.0 not now");
+            let house = house(&sink.remote(""));
+            queue(&house, &RECIPIENTS);
+            let log = once(&house).stdout;
+            assert_eq!(waiting(&house), left, "{offer:?} {phase}: {log}");
+            assert!(house.names("failed").is_empty(), "{offer:?} {phase}: {log}");
+        }
+    }
+}
+
+#[test]
+fn a_refusal_for_good_bounces_those_it_is_about() {
+    for offer in offers() {
+        for (phase, pattern, refused) in [
+            ("mail", "MAIL FROM:<root@*", &RECIPIENTS[..]),
+            ("first recipient", "RCPT TO:<a@*", &RECIPIENTS[..1]),
+            ("end of data", ".", &RECIPIENTS[..]),
+        ] {
+            let sink = Sink::new().offers(offer).answers_once(pattern, "554 5.6.0 never");
+            let house = house(&sink.remote(""));
+            queue(&house, &RECIPIENTS);
+            let log = once(&house).stdout;
+            // The bounce is new mail; one-shot mode leaves it or sends it.
+            once(&house);
+            let messages = sink.messages();
+            let bounce = messages.iter().find(|one| one.sender.is_empty());
+            let text = bounce.unwrap_or_else(|| panic!("{offer:?} {phase}: {log}")).text();
+            for recipient in RECIPIENTS {
+                let reported = text.contains(&format!("\nFinal-Recipient: rfc822; {recipient}\n"));
+                assert_eq!(reported, refused.contains(&recipient), "{offer:?} {phase}: {text}");
+            }
+            assert!(text.contains("\nDiagnostic-Code: SMTP; 554 5.6.0 never\n"), "{text}");
+            assert!(house.names("queue").is_empty(), "{offer:?} {phase}: {log}");
+            assert_eq!(house.names("failed").len(), 1, "{offer:?} {phase}: {log}");
+        }
+    }
+}
+
+#[test]
+fn goodbye_at_any_moment_is_no_verdict_on_the_mail() {
+    for (phase, pattern) in PHASES {
+        let sink = Sink::new().answers(pattern, "421 4.3.2 shutting down");
+        let house = house(&sink.remote(""));
+        queue(&house, &RECIPIENTS);
+        let log = once(&house).stdout;
+        assert!(house.names("failed").is_empty(), "{phase}: {log}");
+        let left = waiting(&house);
+        assert!(left.contains(&RECIPIENTS[0].to_owned()), "{phase}: {left:?} {log}");
+    }
+}
+
+#[test]
+fn a_remote_that_fails_is_not_tried_again_for_each_message() {
+    let sink = Sink::new().answers("CONNECT", "554 5.3.2 go away");
+    let house = house(&sink.remote(""));
+    house.control("pausetime", "1h");
+    for _ in 0..20 {
+        queue(&house, &RECIPIENTS);
+    }
+    let daemon = Daemon::start(&house);
+    daemon.wait_for_line("Delivery complete, 20 message(s) remain.");
+    assert_eq!(sink.connections(), 1);
+    // The administrator may ask, and one message answers for all.
+    sink.accept_everything();
+    house.run("nullmailer", ["flush"], "").success();
+    assert_eq!(sink.wait_for(20).len(), 20);
+    daemon.wait_for_line("remote-works remote=127.0.0.1");
+}
+
+#[test]
+fn two_remotes_that_are_down_keep_the_mail_until_one_is_up() {
+    let first = Sink::new().answers("CONNECT", "421 4.3.2 not yet");
+    let second = Sink::new().answers("EHLO*", "550 no").answers("HELO*", "550 no");
+    let house = house(&(first.remote("") + &second.remote("")));
+    queue(&house, &RECIPIENTS);
+    once(&house);
+    assert_eq!(waiting(&house), RECIPIENTS);
+    second.accept_everything();
+    once(&house);
+    assert_eq!(second.only_message().recipients, RECIPIENTS);
+    assert!(first.messages().is_empty());
+}
+
+#[test]
+fn over_three_attempts_each_recipient_is_served_once() {
+    let all = ["a@x.example", "b@x.example", "c@x.example"];
+    let sink = Sink::new()
+        .answers_once("RCPT TO:<b@*", "450 4.7.1 greylisted")
+        .answers_once("RCPT TO:<c@*", "450 4.7.1 greylisted")
+        .answers_once("RCPT TO:<c@*", "451 4.3.0 busy");
+    let house = house(&sink.remote(""));
+    queue(&house, &all);
+    for left in [&all[1..], &all[2..], &[]] {
+        once(&house);
+        assert_eq!(waiting(&house), left);
+    }
+    let served: Vec<_> = sink.messages().into_iter().flat_map(|one| one.recipients).collect();
+    assert_eq!(served, all);
+}
+
+#[test]
+fn what_the_first_remote_refuses_for_now_the_next_one_may_take() {
+    let first = Sink::new().answers("RCPT TO:<b@*", "450 4.2.0 later");
+    let second = Sink::new();
+    let house = house(&(first.remote("") + &second.remote("")));
+    queue(&house, &RECIPIENTS);
+    once(&house);
+    assert_eq!(first.only_message().recipients, ["a@x.example"]);
+    assert_eq!(second.only_message().recipients, ["b@x.example"]);
+    assert!(waiting(&house).is_empty());
+}
+
+#[test]
+fn a_session_that_the_server_closed_while_idle_costs_no_attempt() {
+    let sink = Sink::new().answers_once("MAIL FROM:<second@*", Answer::Close);
+    let house = house(&sink.remote(""));
+    house.control("pausetime", "1h");
+    let daemon = Daemon::start(&house);
+    queue(&house, &RECIPIENTS);
+    daemon.wait_for_line("Delivery complete, 0 message(s) remain.");
+    house.run("nullmailer-queue", [""; 0], "second@h.example\na@x.example\n\nx\n").success();
+    assert_eq!(sink.wait_for(2)[1].connection, 1);
+}
