@@ -10,6 +10,8 @@
 mod config;
 mod delivery;
 mod exit;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod log;
 mod mail;
 mod role;

@@ -468,3 +468,32 @@ fn a_long_list_of_recipients_is_folded_so_that_it_can_be_sent() {
     let unfolded = found.message.replace("\n ", " ");
     assert!(unfolded.starts_with(&format!("To: {}\n", list.join(", "))));
 }
+
+#[test]
+fn a_large_message_needs_no_more_memory_than_a_small_one() {
+    let house = House::new();
+    let large = house.path("large");
+    let file = std::fs::File::create(&large).unwrap();
+    // A hole reads as zeros and costs nothing.
+    file.set_len(40 << 20).unwrap();
+    let limited = "ulimit -d 6144; { printf 'To: a@b.c\\n\\n'; cat \"$1\"; } | exec \"$0\"";
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", limited]).arg(house.path("bin/nullmailer-inject")).arg(&large);
+    run(command.env("NULLMAILER_TEST_PREFIX", house.path("")), "").success();
+    let queued = house.path("queue/queue").join(&house.names("queue")[0]);
+    assert!(std::fs::metadata(queued).unwrap().len() > 40 << 20);
+}
+
+#[test]
+fn no_second_program_takes_part_where_the_spool_can_be_written() {
+    let house = House::new();
+    for name in ["bin/nullmailer-queue", "bin/nullmailer-inject", "sbin/nullmailer-queue"] {
+        std::fs::remove_file(house.path(name)).unwrap();
+    }
+    let trap = house.path("sbin/nullmailer-queue");
+    std::fs::write(&trap, "#!/bin/sh\nexit 1\n").unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o4755);
+    std::fs::set_permissions(&trap, mode).unwrap();
+    house.run("sendmail", ["-t"], "To: a@b.c\n\n").success();
+    house.only_queued();
+}

@@ -155,3 +155,13 @@ fn verifying_says_where_mail_would_go_and_through_what() {
     house.run("sendmail", ["-bv"], "").exit(64).complains("no recipients");
     assert!(house.queued().is_empty());
 }
+
+#[test]
+fn what_is_asked_of_delivery_stands_beside_the_message() {
+    let house = House::new();
+    let args = ["-N", "failure,delay", "-Rhdrs", "-V", "id 1", "a@b.c"];
+    house.run("sendmail", args, "x\n").success();
+    let id = house.only_queued().id;
+    let journal = std::fs::read_to_string(house.path("queue/status").join(id)).unwrap();
+    assert_eq!(journal, "request\tNOTIFY=FAILURE,DELAY RET=HDRS ENVID=id+201\n");
+}

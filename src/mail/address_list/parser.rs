@@ -26,7 +26,7 @@ struct AddrSpec<'a> {
     local: Vec<u8>,
     /// Without quotes.
     bare_local: Vec<u8>,
-    /// A word was quoted.
+    /// A word needs its quotes.
     quoted: bool,
     domain: Vec<u8>,
     comments: Vec<&'a [u8]>,
@@ -321,9 +321,8 @@ impl<'a> Parser<'a> {
                     return Err(ListFlaw::Unexpected(Some(b'\n')));
                 }
                 let content = print::unfold(&content);
-                print::push_local_word(&mut spec.local, &content);
+                spec.quoted |= print::push_local_word(&mut spec.local, &content);
                 spec.bare_local.extend_from_slice(&content);
-                spec.quoted = true;
             }
             other => return Err(unexpected(other)),
         }

@@ -28,11 +28,11 @@ pub(super) fn push_quoted(text: &mut Vec<u8>, content: &[u8]) {
 pub(super) fn push_name_word(text: &mut Vec<u8>, quoted: &[u8], alone: bool) {
     let content = unescape(quoted);
     let content = content.trim_ascii();
-    // A line feed that begins no fold would begin a field of its own.
+    // A line end that begins no fold would begin a field of its own.
     let content: Vec<u8> = (0..content.len())
         .map(|at| match content[at] {
-            b'\n' if !content.get(at + 1).is_some_and(|next| is_blank(*next)) => b' ',
-            b'\r' | 0 => b' ',
+            b'\n' if is_fold(content, at) => b'\n',
+            b'\r' | b'\n' => b' ',
             byte => byte,
         })
         .collect();
@@ -44,13 +44,16 @@ pub(super) fn push_name_word(text: &mut Vec<u8>, quoted: &[u8], alone: bool) {
     }
 }
 
-/// A quoted word of a local part, for a header. Every blank in it counts.
-pub(super) fn push_local_word(text: &mut Vec<u8>, content: &[u8]) {
-    if !content.is_empty() && content.iter().all(|byte| is_atom(*byte)) {
-        text.extend_from_slice(content);
-    } else {
+/// A quoted word of a local part, for a header. Every blank in it counts. True if it keeps its
+/// quotes.
+pub(super) fn push_local_word(text: &mut Vec<u8>, content: &[u8]) -> bool {
+    let quoted = content.is_empty() || !content.iter().all(|byte| is_atom(*byte));
+    if quoted {
         push_quoted(text, content);
+    } else {
+        text.extend_from_slice(content);
     }
+    quoted
 }
 
 /// A local part for the envelope: with quotes if it cannot do without them (RFC 5321 §4.1.2).
@@ -66,12 +69,11 @@ pub(crate) fn local_part(content: &[u8]) -> Vec<u8> {
     text
 }
 
-/// Folds disappear: the line end goes, the blank behind it stays. A line feed that is no fold would
+/// Folds disappear: the line end goes, the blank behind it stays. A line end that is no fold would
 /// begin a field of its own and becomes a blank.
 pub(super) fn unfold(text: &[u8]) -> Vec<u8> {
-    let folds = |at: usize| text.get(at + 1).is_some_and(|next| is_blank(*next));
     let unfolded = text.iter().enumerate().filter_map(|(at, byte)| match byte {
-        b'\n' | b'\r' => (!folds(at)).then_some(b' '),
+        b'\n' | b'\r' => (!is_fold(text, at)).then_some(b' '),
         byte => Some(*byte),
     });
     unfolded.collect()
@@ -79,9 +81,14 @@ pub(super) fn unfold(text: &[u8]) -> Vec<u8> {
 
 /// Whether the text has a line end that is no fold.
 pub(super) fn breaks_line(text: &[u8]) -> bool {
-    let mut next = text.iter().skip(1);
-    text.iter().any(|byte| {
-        let next = next.next();
-        matches!(byte, b'\n' | b'\r') && !next.is_some_and(|next| is_blank(*next))
-    })
+    (0..text.len()).any(|at| matches!(text[at], b'\n' | b'\r') && !is_fold(text, at))
+}
+
+/// Whether the line end here has a blank behind it (RFC 5322 §2.2.3).
+fn is_fold(text: &[u8], at: usize) -> bool {
+    match text[at..] {
+        [b'\r', b'\n', ..] => is_fold(text, at + 1),
+        [b'\n', next, ..] => matches!(next, b' ' | b'\t'),
+        _ => false,
+    }
 }

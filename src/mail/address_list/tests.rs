@@ -158,6 +158,8 @@ fn where_the_original_loses_quotes_that_are_needed_they_stay() {
         ("\"\"@x.y", "\"\"@x.y", "\"\"@x.y"),
         ("\" a\"@x.y", "\" a\"@x.y", "\" a\"@x.y"),
         ("\"a b\".c@x.y", "\"a b\".c@x.y", "\"a b.c\"@x.y"),
+        ("\"a\"@b@x.y", "a@b@x.y", "a@b@x.y"),
+        ("\"a\".b c@x.y", "a.b@dh.example, c@x.y", "a.b@dh.example|c@x.y"),
         ("\"a.\"@x.y", "\"a.\"@x.y", "\"a.\"@x.y"),
         ("\"s\\\"a\\\"b\"@d.e", "\"s\\\"a\\\"b\"@d.e", "\"s\\\"a\\\"b\"@d.e"),
         ("\"\": a;", "\"\": a@dh.example;", "a@dh.example"),
@@ -189,7 +191,12 @@ fn where_the_original_rejects_the_null_address_it_is_counted() {
 
 #[test]
 fn a_line_feed_in_a_name_never_begins_a_line_without_a_blank() {
-    for input in ["\"a\nBcc: x\" <a@b.c>", "\"a\\\nBcc: x\" <a@b.c>", "\"a\"\n\"Bcc\" <a@b.c>"] {
+    for input in [
+        "\"a\n\nb\n\u{b}c\r\nd\" <a@b.c>",
+        "\"a\nBcc: x\" <a@b.c>",
+        "\"a\\\nBcc: x\" <a@b.c>",
+        "\"a\"\n\"Bcc\" <a@b.c>",
+    ] {
         let text = parse(input).unwrap().text;
         let line = String::from_utf8(text).unwrap();
         assert!(line.split('\n').skip(1).all(|rest| rest.starts_with(' ')), "{line:?}");
