@@ -141,7 +141,8 @@ impl Session<'_> {
     /// What the client hears where the message could not be queued; the details are not for it.
     fn refusal(&self, error: &submit::Error) -> Answer {
         match error {
-            submit::Error::Input(_) => too_large(self.limit),
+            submit::Error::Input(_) | submit::Error::TooLarge { .. } => too_large(self.limit),
+            submit::Error::Full { .. } => "452 4.3.1 the disk is full".into(),
             submit::Error::Sender(_) | submit::Error::Recipient(_) => {
                 "554 5.1.0 an address cannot be used".into()
             }

@@ -111,6 +111,10 @@ fn a_queue_that_cannot_be_written_is_a_temporary_failure() {
     let ran = run(&mut command, session).success();
     assert_eq!(codes(&ran), ["220 ", "250 ", "250 ", "354 ", "451 ", "221 "]);
     assert!(ran.stderr.contains("/nonexistent/spool") && !ran.stdout.contains("/nonexistent"));
+    house.control("minfree", "9000000000000000");
+    let ran = smtpd(&house, &format!("{START}x\n.\nQUIT\n"));
+    assert_eq!(codes(&ran), ["220 ", "250 ", "250 ", "354 ", "452 ", "221 "]);
+    assert!(ran.stderr.contains("minfree"), "{}", ran.stderr);
 }
 
 #[test]
