@@ -112,3 +112,28 @@ fn assert_answer(answer: &str) {
         assert!(line.chars().all(|c| c.is_ascii_graphic() || c == ' '));
     }
 }
+
+/// Replies of a server: the same however their bytes arrive.
+pub fn smtp_framing(data: &[u8]) {
+    crate::transport::fuzz::framing(data);
+}
+
+/// A session against whatever a server sends; `\xff` waits for the client to speak.
+pub fn smtp_session(data: &[u8]) {
+    crate::transport::fuzz::session(data);
+}
+
+/// The conversion of a message for 7 bits: nothing panics, and it is the same however it arrives.
+pub fn downgrade(data: &[u8]) {
+    use crate::mail::downgrade::{Changes, Downgrade};
+    let convert = |pieces| {
+        let mut downgrade = Downgrade::new(Changes { header: true, body: true });
+        let mut out = Vec::new();
+        for piece in data.chunks(pieces) {
+            downgrade.feed(piece, &mut out);
+        }
+        downgrade.finish(&mut out);
+        out
+    };
+    assert_eq!(convert(1), convert(data.len().max(1)));
+}

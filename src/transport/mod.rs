@@ -17,6 +17,8 @@ use std::fs::File;
 
 pub(crate) use dialer::{Dialer, Peer, Session};
 pub(crate) use fault::{Cause, Fault, Phase};
+#[cfg(fuzzing)]
+pub(crate) use smtp::fuzz;
 
 use crate::mail::{Address, DeliveryRequest, Outcome, ReversePath};
 

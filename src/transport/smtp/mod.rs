@@ -8,6 +8,9 @@ mod auth;
 mod body;
 mod capabilities;
 mod framing;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+mod io;
 mod plan;
 mod session;
 mod survey;
@@ -18,6 +21,6 @@ mod wire;
 mod dialogue;
 
 pub(crate) use capabilities::Capabilities;
+pub(super) use io::Io;
 pub(crate) use session::{Session, limit, within};
 pub(crate) use transaction::{Share, deliver};
-pub(super) use wire::Io;

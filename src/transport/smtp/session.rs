@@ -18,7 +18,8 @@ use tokio::time::timeout;
 
 use super::Capabilities;
 use super::auth;
-use super::wire::{Io, Wire};
+use super::io::Io;
+use super::wire::Wire;
 use crate::mail::{Helo, Remote, Reply, Security};
 use crate::transport::tls::TlsClient;
 use crate::transport::{Cause, Fault, Peer, Phase};

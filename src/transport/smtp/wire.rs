@@ -5,8 +5,8 @@
 //! holds a byte that came before TLS, and no decision rests on lettre's idea of a reply.
 
 use std::io;
-use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::framing::Framer;
+use super::io::Io;
 use crate::mail::Reply;
 use crate::transport::tls;
 
@@ -38,14 +39,6 @@ struct Inner {
     broke: Option<String>,
 }
 
-/// What a session runs over.
-pub(in crate::transport) enum Io {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-    /// Taken out for a handshake that has not succeeded.
-    Gone,
-}
-
 /// What becomes of bytes that are to be written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Gate {
@@ -56,11 +49,7 @@ enum Gate {
 
 impl Wire {
     pub(super) fn new(io: Io) -> Self {
-        let peer = match &io {
-            Io::Plain(tcp) => tcp.peer_addr().ok(),
-            Io::Tls(tls) => tls.get_ref().0.peer_addr().ok(),
-            Io::Gone => None,
-        };
+        let peer = io.peer();
         Self(Arc::new(Mutex::new(Inner {
             io,
             peer,
@@ -153,21 +142,11 @@ impl Wire {
 
     /// Protocol and cipher suite; `None` without TLS.
     pub(super) fn tls(&self) -> Option<String> {
-        let inner = self.inner();
-        match &inner.io {
-            Io::Tls(stream) => Some(tls::describe(stream)),
-            Io::Plain(_) | Io::Gone => None,
-        }
+        self.inner().io.tls()
     }
 
-    pub(super) fn local_ip(&self) -> Option<std::net::IpAddr> {
-        let inner = self.inner();
-        let address = match &inner.io {
-            Io::Plain(tcp) => tcp.local_addr(),
-            Io::Tls(tls) => tls.get_ref().0.local_addr(),
-            Io::Gone => return None,
-        };
-        address.ok().map(|address| address.ip())
+    pub(super) fn local_ip(&self) -> Option<IpAddr> {
+        self.inner().io.local_ip()
     }
 
     /// Ends TLS properly, so that the server need not take the end for an attack. Never hangs.
@@ -191,12 +170,7 @@ impl Inner {
                 Err(flaw) => return Poll::Ready(Err(self.broken(flaw))),
             }
             let mut buffer = ReadBuf::new(&mut bytes);
-            let read = match &mut self.io {
-                Io::Plain(tcp) => pin!(tcp).poll_read(cx, &mut buffer),
-                Io::Tls(tls) => pin!(tls.as_mut()).poll_read(cx, &mut buffer),
-                Io::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
-            };
-            match read {
+            match Pin::new(&mut self.io).poll_read(cx, &mut buffer) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
                     self.framer.feed(buffer.filled());
@@ -270,30 +244,18 @@ impl AsyncWrite for Wire {
         if inner.gate == Gate::Swallow {
             return Poll::Ready(Ok(bytes.len()));
         }
-        let written = match &mut inner.io {
-            Io::Plain(tcp) => pin!(tcp).poll_write(cx, bytes),
-            Io::Tls(tls) => pin!(tls.as_mut()).poll_write(cx, bytes),
-            Io::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
-        };
+        let written = Pin::new(&mut inner.io).poll_write(cx, bytes);
         written.map_err(|error| inner.broken(format!("cannot write: {error}")))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut inner = self.inner();
-        let flushed = match &mut inner.io {
-            Io::Plain(tcp) => pin!(tcp).poll_flush(cx),
-            Io::Tls(tls) => pin!(tls.as_mut()).poll_flush(cx),
-            Io::Gone => Poll::Ready(Ok(())),
-        };
+        let flushed = Pin::new(&mut inner.io).poll_flush(cx);
         flushed.map_err(|error| inner.broken(format!("cannot write: {error}")))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.inner().io {
-            Io::Plain(tcp) => pin!(tcp).poll_shutdown(cx),
-            Io::Tls(tls) => pin!(tls.as_mut()).poll_shutdown(cx),
-            Io::Gone => Poll::Ready(Ok(())),
-        }
+        Pin::new(&mut self.inner().io).poll_shutdown(cx)
     }
 }
 
