@@ -29,6 +29,11 @@ pub(super) struct Addresses {
 }
 
 impl Addresses {
+    #[cfg(test)]
+    pub(super) fn given(untried: &[SocketAddr]) -> Self {
+        Self { untried: untried.iter().copied().collect(), sources: Vec::new(), attempt: ATTEMPT }
+    }
+
     /// Looks up the host, and the `source` if there is one.
     pub(super) async fn resolve(remote: &Remote, port: u16) -> Result<Self, Fault> {
         let attempt = remote.step_limit.map_or(ATTEMPT, |limit| limit.min(ATTEMPT));
@@ -62,8 +67,8 @@ impl Addresses {
         self.untried.is_empty()
     }
 
-    /// Connects to the first address that answers. Those that have failed or were overtaken before
-    /// they failed count differently: only the former, and the winner, are not tried again.
+    /// Connects to the first address that answers. It is not tried again, nor are those that failed
+    /// before it did; those that it overtook are.
     pub(super) async fn connect(&mut self) -> Result<TcpStream, Fault> {
         let mut attempts: JoinSet<(SocketAddr, Result<TcpStream, Refused>)> = JoinSet::new();
         let mut running = Vec::new();
@@ -220,5 +225,41 @@ mod tests {
         assert!(interleave(Vec::new()).is_empty());
         let single = addresses(&["1.1.1.1:1", "2.2.2.2:1"]);
         assert_eq!(interleave(single.clone()), single);
+    }
+
+    fn untried(texts: &[String]) -> Addresses {
+        let untried: Vec<_> = texts.iter().map(|text| text.parse().unwrap()).collect();
+        Addresses::given(&untried)
+    }
+
+    fn run<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+    }
+
+    #[test]
+    fn an_address_that_refuses_gives_way_to_the_next_and_the_rest_stays_for_later() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let hosts = ["127.0.0.2", "127.0.0.3", "127.0.0.1", "127.0.0.4"];
+        let mut addresses = untried(&hosts.map(|host| format!("{host}:{port}")));
+        let stream = run(addresses.connect()).unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), listener.local_addr().unwrap());
+        assert!(stream.nodelay().unwrap());
+        assert_eq!(addresses.untried, [format!("127.0.0.4:{port}").parse().unwrap()]);
+    }
+
+    #[test]
+    fn where_all_refuse_all_are_named() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let mut addresses =
+            untried(&["127.0.0.1", "127.0.0.2"].map(|host| format!("{host}:{port}")));
+        let fault = run(addresses.connect()).unwrap_err();
+        assert!(matches!(fault.cause, Cause::System(io::ErrorKind::ConnectionRefused, _)));
+        let line = fault.to_string();
+        for host in ["127.0.0.1", "127.0.0.2"] {
+            assert!(line.contains(&format!("{host}:{port}: Connection refused")), "{line}");
+        }
     }
 }

@@ -106,10 +106,19 @@ impl Dialer {
             Security::Plain => None,
             Security::StartTls | Security::Implicit => Some(self.tls_client(remote)?),
         };
-        let mut addresses = Addresses::resolve(remote, port).await?;
+        let addresses = Addresses::resolve(remote, port).await?;
+        self.first_that_greets(addresses, remote, tls.as_deref()).await
+    }
+
+    async fn first_that_greets(
+        &self,
+        mut addresses: Addresses,
+        remote: &Remote,
+        tls: Option<&TlsClient>,
+    ) -> Result<smtp::Session, Fault> {
         loop {
             let tcp = addresses.connect().await?;
-            match self.greet(tcp, remote, tls.as_deref()).await {
+            match self.greet(tcp, remote, tls).await {
                 // RFC 5321 §5.1: the next address may do better.
                 Err(fault) if fault.phase == Phase::Greeting && !addresses.is_empty() => {}
                 opened => return opened,
@@ -205,5 +214,39 @@ impl Session {
             Kind::Smtp(session) => session.close().await,
             Kind::Qmqp(_) | Kind::External(_) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::smtp::dialogue::{Server, remote, run};
+    use super::*;
+
+    #[test]
+    fn an_address_whose_server_does_not_greet_gives_way_to_the_next() {
+        let refuses = Server::play("S: 554 5.3.2 not me");
+        let closes = Server::play("> nothing");
+        let greets = Server::play("S: 220 hi\nC: EHLO *\nS: 250 hi\nC: QUIT\nS: 221 bye");
+        let addresses = [refuses.address, closes.address, greets.address];
+        let dialer = Dialer::new(Helo::Name("me.example".to_owned()), PathBuf::new());
+        let remote = remote();
+        let opening = dialer.first_that_greets(Addresses::given(&addresses), &remote, None);
+        run(async {
+            let session = opening.await.unwrap();
+            assert_eq!(session.peer().address, Some(greets.address));
+            session.close().await;
+        });
+        assert_eq!(refuses.heard(), "QUIT\r\n");
+        assert_eq!(closes.heard(), "");
+    }
+
+    #[test]
+    fn where_nobody_greets_the_last_one_says_why() {
+        let refuses = Server::play("S: 554 5.3.2 not me");
+        let dialer = Dialer::new(Helo::AddressLiteral, PathBuf::new());
+        let remote = remote();
+        let addresses = Addresses::given(&[refuses.address]);
+        let fault = run(dialer.first_that_greets(addresses, &remote, None)).unwrap_err();
+        assert!(fault.to_string().contains("554 5.3.2 not me"));
     }
 }

@@ -162,3 +162,37 @@ fn a_session_is_played_as_written() {
     smtp(&House::new(), &[&port(host.port())], MAIL).success();
     assert_eq!(host.played().departed, None);
 }
+
+#[test]
+fn a_host_with_several_addresses_is_reached_over_the_one_that_answers() {
+    // localhost is ::1 as well wherever there is IPv6; nobody listens there.
+    let sink = Sink::new();
+    let house = House::new();
+    let port = port(sink.port());
+    smtp(&house, &["--host=localhost", &port], MAIL).success();
+    smtp(&house, &["--host=localhost", "--ipv4", "--source=127.0.0.2", &port], MAIL).success();
+    assert_eq!(sink.messages().len(), 2);
+    smtp(&house, &["--ipv6", &port], MAIL).exit(2).complains("has no IPv6 address");
+}
+
+#[test]
+fn a_message_on_a_pipe_is_sent_too() {
+    let sink = Sink::new();
+    let house = House::new();
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let mut command = house.command("nullmailer");
+    command.args(["smtp", "--host=127.0.0.1", &port(sink.port())]).env("HELOHOST", "me.example");
+    command.fd_mappings(vec![FdMapping { parent_fd: reader.into(), child_fd: 3 }]).unwrap();
+    writer.write_all(MAIL.as_bytes()).unwrap();
+    drop(writer);
+    run(&mut command, "").success();
+    assert_eq!(sink.only_message().text(), "Subject: x\n\nbody\n");
+}
+
+#[test]
+fn recipients_beyond_what_a_server_takes_are_for_the_caller_to_send_apart() {
+    // One verdict for all: without all of them there is none, and the caller tries again.
+    let sink = Sink::new().answers("RCPT TO:<b@x>*", "452 4.5.3 too many recipients");
+    smtp(&House::new(), &[&port(sink.port())], "s@x\na@x\nb@x\n\nSubject: x\n\n").exit(16);
+    assert!(sink.messages().is_empty());
+}

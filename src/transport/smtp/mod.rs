@@ -18,7 +18,7 @@ mod transaction;
 mod wire;
 
 #[cfg(test)]
-mod dialogue;
+pub(super) mod dialogue;
 
 pub(crate) use capabilities::Capabilities;
 pub(super) use io::Io;
