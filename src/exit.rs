@@ -33,8 +33,6 @@ pub(crate) enum Exit {
     IoErr,
     /// 75: could not be queued; trying again later may help.
     TempFail,
-    /// 76: the other side broke the protocol.
-    Protocol,
     /// 77: not allowed.
     NoPerm,
     /// 78: the configuration is wrong.
@@ -58,7 +56,6 @@ impl Exit {
             Self::CantCreat => 73,
             Self::IoErr => 74,
             Self::TempFail => 75,
-            Self::Protocol => 76,
             Self::NoPerm => 77,
             Self::Config => 78,
             Self::Module(code) => code,

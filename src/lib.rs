@@ -4,8 +4,8 @@
 //! nowhere else; what each room may touch is written down in `docs/architecture.md`.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make the files they need"))]
-// While the rooms are being filled.
-#![allow(dead_code, unused_imports)]
+// While the transport is being finished.
+#![allow(dead_code)]
 
 mod config;
 mod delivery;

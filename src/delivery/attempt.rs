@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::plan::{Plan, Route};
 use crate::log::{Log, Via};
 use crate::mail::{Address, EnhancedCode, Outcome, Protocol, Reason, Remote};
-use crate::spool::Entry;
+use crate::spool::{Entry, Event};
 use crate::transport::{Cause, Delivery, Fault, Mail, Phase, Session};
 
 /// What an attempt came to, for each recipient that was waiting.
@@ -64,6 +64,17 @@ pub(super) async fn attempt(
         }
     }
     result
+}
+
+impl Verdict {
+    /// As the journal has it.
+    pub(super) fn event(&self) -> Event<'_> {
+        Event {
+            recipient: &self.recipient,
+            remote: self.host.as_deref().unwrap_or_default(),
+            outcome: &self.outcome,
+        }
+    }
 }
 
 impl Attempt {

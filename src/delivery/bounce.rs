@@ -15,15 +15,19 @@ use crate::spool::{Entry, Spool, Stamp};
 use crate::submit::{self, Submission, Submitter};
 
 /// Composes bounces and puts them into the queue.
-pub(super) struct Bouncer {
-    pub(super) spool: Spool,
-    pub(super) submitter: Submitter,
-    pub(super) clock: Clock,
-    pub(super) zone: TimeZone,
-    pub(super) quota: RefCell<Quota>,
+pub(crate) struct Bouncer {
+    spool: Spool,
+    submitter: Submitter,
+    clock: Clock,
+    zone: TimeZone,
+    quota: RefCell<Quota>,
 }
 
 impl Bouncer {
+    pub(crate) fn new(spool: Spool, submitter: Submitter, clock: Clock, zone: TimeZone) -> Self {
+        Self { spool, submitter, clock, zone, quota: RefCell::default() }
+    }
+
     /// Reports the recipients that failed in the attempt at `time`. After `Ok` the report is as safe as
     /// any mail, or there is nobody who wants one.
     pub(super) fn bounce(

@@ -32,6 +32,7 @@ struct Trouble {
 const BROKEN_LIMIT: u32 = 3;
 
 impl Health {
+    #[cfg(test)]
     pub(crate) fn is_well(&self) -> bool {
         self.trouble.is_none()
     }

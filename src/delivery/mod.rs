@@ -7,6 +7,7 @@
 mod attempt;
 mod bounce;
 mod engine;
+mod foreground;
 mod health;
 mod index;
 mod pace;
@@ -17,5 +18,7 @@ mod schedule;
 mod settle;
 mod width;
 
+pub(crate) use bounce::Bouncer;
 pub(crate) use engine::{Engine, Wake};
+pub(crate) use foreground::{Handed, deliver_now};
 pub(crate) use schedule::RetrySchedule;

@@ -70,6 +70,13 @@ impl Plan {
         resting.filter(|again| *again > now).min()
     }
 
+    /// Says goodbye to every server.
+    pub(super) async fn close(&self) {
+        for session in self.routes.iter().flat_map(|route| route.pool.take_idle(None)) {
+            session.close().await;
+        }
+    }
+
     /// When an idle session should be closed.
     pub(super) fn next_close(&self) -> Option<Instant> {
         self.routes.iter().filter_map(|route| route.pool.next_close()).min()

@@ -11,7 +11,7 @@ use super::bounce::Bouncer;
 use super::plan::Plan;
 use crate::log::Log;
 use crate::mail::{EnhancedCode, Outcome, Reason};
-use crate::spool::{self, Entry, Event, Spool};
+use crate::spool::{self, Entry, Spool};
 
 /// What the engine does next with the message.
 #[derive(Debug, PartialEq, Eq)]
@@ -112,14 +112,7 @@ impl Settler<'_> {
         if verdicts.is_empty() && !attempt {
             return Ok(());
         }
-        let events: Vec<_> = verdicts
-            .iter()
-            .map(|one| Event {
-                recipient: &one.recipient,
-                remote: one.host.as_deref().unwrap_or_default(),
-                outcome: &one.outcome,
-            })
-            .collect();
+        let events: Vec<_> = verdicts.iter().map(|one| one.event()).collect();
         self.spool.record(&entry.id, time, attempt, &events)
     }
 }

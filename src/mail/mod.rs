@@ -26,7 +26,7 @@ pub(crate) mod smtp_server;
 mod stamp;
 
 pub(crate) use address::{Address, AddressError};
-pub(crate) use address_list::{AddressList, Canonical, ListFlaw};
+pub(crate) use address_list::{AddressList, Canonical};
 pub(crate) use author::Author;
 pub(crate) use body::{UnixLines, UntilDot};
 pub(crate) use date::{received_date, rfc5322_date};
@@ -34,7 +34,7 @@ pub(crate) use envelope::{Envelope, NoRecipients, Recipients, ReversePath};
 pub(crate) use header::{Header, HeaderError};
 pub(crate) use helo::Helo;
 pub(crate) use outcome::{Outcome, Reason, Scope, judge};
-pub(crate) use prepare::{FieldFlaw, Flags, Orders, Prepared, Unusable, prepare};
+pub(crate) use prepare::{Flags, Orders, Prepared, Unusable, prepare};
 pub(crate) use printable::{Printable, Quoted};
 pub(crate) use remote::{
     Family, Login, Mechanism, Protocol, Remote, SecretSource, Security, Tls, Verify,

@@ -23,11 +23,12 @@ pub(crate) enum Reason {
     Local { status: EnhancedCode, text: String },
 }
 
-/// How far a failure reaches.
+/// How far a refusal reaches.
+///
+/// What breaks a session is no refusal: it is a `transport::Fault`, which says nothing about the mail
+/// and only ever delays it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// Resolving, connecting, greeting, EHLO, TLS, login, or a session that broke.
-    Session,
     /// MAIL, DATA, or the reply to the whole message.
     Message,
     /// RCPT.
@@ -35,8 +36,6 @@ pub(crate) enum Scope {
 }
 
 /// The table of RFC 5321 §4.2.1: 2yz done, 5yz refused, all else not now.
-///
-/// A broken session says nothing about the mail, so whatever its code it only ever delays it.
 pub(crate) fn judge(scope: Scope, reply: Reply) -> Outcome {
     match (scope, reply.code) {
         (Scope::Message | Scope::Recipient, 200..=299) => Outcome::Sent(reply),
@@ -71,12 +70,6 @@ impl fmt::Display for Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_rejected_login_delays_mail_and_never_bounces_it() {
-        let reply = Reply::new(535, "5.7.8 bad credentials");
-        assert!(matches!(judge(Scope::Session, reply), Outcome::Deferred(_)));
-    }
 
     #[test]
     fn a_refused_recipient_fails_and_a_busy_one_waits() {

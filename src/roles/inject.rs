@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use clap::builder::OsStringValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::intake::{self, RecipientsFrom, Request, Sender, Then, Timing};
+use super::intake::{self, RecipientsFrom, Request, Sender, Then};
 use super::options;
 use crate::exit::{Exit, Failure};
 use crate::mail::DeliveryRequest;
@@ -27,7 +27,7 @@ pub(crate) fn run(mut call: Call) -> Result<Exit, Failure> {
         then: if typed.get_flag("no-queue") {
             Then::Print { envelope: typed.get_flag("show-envelope") }
         } else {
-            Then::Queue(Timing::Background)
+            Then::Queue(None)
         },
     };
     intake::take(&call, request)

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 
-use super::{complain, process};
+use super::{complain, foreground, process};
 use crate::config::{Control, Hostnames, Limits};
 use crate::exit::{Exit, Failure};
 use crate::mail::{
@@ -12,7 +12,7 @@ use crate::mail::{
     Prepared, Quoted, ReversePath, UnixLines, UntilDot, Unusable, prepare, rfc5322_date,
 };
 use crate::role::Call;
-use crate::submit::{Submission, Submitter};
+use crate::submit::Submission;
 
 /// A message to take from stdin, as the command line has it.
 #[derive(Debug)]
@@ -52,11 +52,10 @@ pub(super) enum Sender {
 /// What is done with the finished message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Then {
-    Queue(Timing),
+    /// Queued or delivered; `None` leaves the time to `deliverymode`.
+    Queue(Option<Timing>),
     /// Written to stdout, the envelope too if asked for.
-    Print {
-        envelope: bool,
-    },
+    Print { envelope: bool },
 }
 
 /// When the caller wants it delivered: `-odX` of sendmail.
@@ -118,24 +117,27 @@ pub(super) fn take(call: &Call, request: Request) -> Result<Exit, Failure> {
     let mut body = UnixLines::new(header.rest.as_slice().chain(input));
     match request.then {
         Then::Print { envelope } => print(&prepared, &mut body, envelope),
-        Then::Queue(timing) => hand_over(&submitter, prepared, request.delivery, &mut body, timing),
+        Then::Queue(timing) => {
+            let Prepared { sender, recipients, head } = prepared;
+            let request = request.delivery;
+            let submission =
+                Submission { sender, recipients, request, head: &head, body: &mut body };
+            match timing.map_or_else(|| delivery_mode(&control), Ok)? {
+                Timing::Foreground => foreground::deliver(&submitter, submission),
+                // A queued message is a success whoever delivers it, and when.
+                Timing::Background | Timing::NextRun => {
+                    submitter.submit(submission)?;
+                    Ok(Exit::Ok)
+                }
+            }
+        }
     }
 }
 
-/// Queues the message; here a delivery in the foreground would begin.
-fn hand_over(
-    submitter: &Submitter,
-    prepared: Prepared,
-    request: DeliveryRequest,
-    body: &mut dyn Read,
-    timing: Timing,
-) -> Result<Exit, Failure> {
-    let Prepared { sender, recipients, head } = prepared;
-    submitter.submit(Submission { sender, recipients, request, head: &head, body })?;
-    match timing {
-        // A queued message is a success whoever delivers it, and when.
-        Timing::Foreground | Timing::Background | Timing::NextRun => Ok(Exit::Ok),
-    }
+/// The control file `deliverymode`.
+fn delivery_mode(control: &Control) -> Result<Timing, Failure> {
+    let words = [("background", Timing::Background), ("interactive", Timing::Foreground)];
+    Ok(control.choice("deliverymode", &words)?)
 }
 
 /// Writes the message to stdout. A reader that has seen enough is no reason to fail.

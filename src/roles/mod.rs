@@ -5,6 +5,7 @@
 
 mod demo;
 pub(crate) mod dsn;
+mod foreground;
 pub(crate) mod inject;
 mod intake;
 pub(crate) mod mailq;

@@ -1,11 +1,17 @@
 //! What a role knows of its own process: folders, clock, zone, caller.
 
+use std::cell::RefCell;
+use std::hash::RandomState;
+use std::io::{self, Write};
+use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::tz::TimeZone;
 
-use crate::config::Directories;
+use crate::config::{Control, Directories, Logging, Target};
+use crate::exit::{Exit, Failure};
+use crate::log::{Log, Sink};
 use crate::mail::Moment;
 use crate::role::Privilege;
 use crate::spool::Stamp;
@@ -72,4 +78,34 @@ pub(crate) fn submitter(privilege: Privilege) -> Submitter {
         uid: sys::identity().uid,
         queue_program,
     }
+}
+
+/// The log as the control files want it; `stdout` is what stands for stdout. One that cannot be opened is an error now, rather than
+/// silence later.
+pub(crate) fn open_log(submitter: &Submitter, stdout: Box<dyn Write>) -> Result<Log, Failure> {
+    let logging = Logging::read(&Control::new(&submitter.directories.config))?;
+    let connect = |path: &str| {
+        let socket = UnixDatagram::unbound()?;
+        socket.connect(path)?;
+        // A log daemon that hangs must not hold up mail.
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    };
+    let open = |path| {
+        connect(path).map_err(|error: io::Error| {
+            Failure::new(Exit::OsErr, format_args!("cannot log to {path}: {error}"))
+        })
+    };
+    let sink = match logging.target {
+        Target::Stdout => Sink::Stream(RefCell::new(stdout)),
+        Target::Syslog => Sink::Syslog { socket: open("/dev/log")?, pid: std::process::id() },
+        Target::Journal => Sink::Journal(open("/run/systemd/journal/socket")?),
+    };
+    Ok(Log {
+        sink,
+        format: logging.format,
+        addresses: logging.addresses,
+        salt: RandomState::new(),
+        clock: moment,
+    })
 }

@@ -3,10 +3,7 @@
 //! Runs in the foreground and logs to stdout. The trigger and signals wake it; SIGTERM and SIGINT
 //! end it after the delivery that runs, within ten seconds.
 
-use std::cell::RefCell;
-use std::hash::RandomState;
 use std::io;
-use std::os::unix::net::UnixDatagram;
 
 use anyhow::Context as _;
 use tokio::io::AsyncReadExt as _;
@@ -16,13 +13,10 @@ use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
 use super::process;
-use crate::config::{Control, Logging, Target};
 use crate::delivery::{Engine, Wake};
 use crate::exit::{Exit, Failure};
-use crate::log::{Log, Sink};
 use crate::role::Call;
 use crate::spool::Spool;
-use crate::submit::Submitter;
 use crate::sys::{Names, Watch};
 
 pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
@@ -31,7 +25,7 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
     let _lock = spool.lock()?;
     let trigger = spool.listen()?;
     let queue = spool.queue();
-    let log = open_log(&submitter)?;
+    let log = process::open_log(&submitter, Box::new(io::stdout()))?;
     log.started(env!("CARGO_PKG_VERSION"), spool.root());
     let mut engine = Engine::new(spool, log, submitter, process::moment, process::time_zone());
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -54,36 +48,6 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
         Ok(()) => Ok(Exit::Ok),
         Err(error) => Err(Failure::new(Exit::OsErr, format_args!("{error:#}"))),
     }
-}
-
-/// The log as the control files want it. One that cannot be opened is an error now, rather than
-/// silence later.
-fn open_log(submitter: &Submitter) -> Result<Log, Failure> {
-    let logging = Logging::read(&Control::new(&submitter.directories.config))?;
-    let connect = |path: &str| {
-        let socket = UnixDatagram::unbound()?;
-        socket.connect(path)?;
-        // A log daemon that hangs must not hold up mail.
-        socket.set_nonblocking(true)?;
-        Ok(socket)
-    };
-    let open = |path| {
-        connect(path).map_err(|error: io::Error| {
-            Failure::new(Exit::OsErr, format_args!("cannot log to {path}: {error}"))
-        })
-    };
-    let sink = match logging.target {
-        Target::Stdout => Sink::Stream(RefCell::new(Box::new(io::stdout()))),
-        Target::Syslog => Sink::Syslog { socket: open("/dev/log")?, pid: std::process::id() },
-        Target::Journal => Sink::Journal(open("/run/systemd/journal/socket")?),
-    };
-    Ok(Log {
-        sink,
-        format: logging.format,
-        addresses: logging.addresses,
-        salt: RandomState::new(),
-        clock: process::moment,
-    })
 }
 
 /// Turns the trigger and the signals into wakes, from now on.

@@ -115,6 +115,22 @@ impl Spool {
 }
 
 impl Entry {
+    /// A message that is whole but not in the queue.
+    pub(super) fn unqueued(id: QueueId, envelope: Envelope, file: File) -> io::Result<Self> {
+        let mut reader = BufReader::new(&file);
+        let (mut offset, mut line) = (0, Vec::new());
+        while line != b"\n" {
+            line.clear();
+            match reader.read_until(b'\n', &mut line)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                length => offset += length as u64,
+            }
+        }
+        let meta = file.metadata()?;
+        let (size, arrival) = (meta.len().saturating_sub(offset), meta.mtime());
+        Ok(Self { id, envelope, arrival, file, offset, size, history: History::default() })
+    }
+
     /// Those who still wait for delivery, in the order of the envelope.
     pub(crate) fn pending(&self) -> Vec<Address> {
         let all = self.envelope.recipients.iter();

@@ -5,11 +5,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{Error, QueueId, Spool, sync_dir, trigger};
-use crate::mail::DeliveryRequest;
+use super::{Entry, Error, Event, QueueId, Spool, sync_dir, trigger};
+use crate::mail::{DeliveryRequest, Envelope};
 
 /// When a message came and which process took it: what its name is made of.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +27,28 @@ pub(crate) struct Incoming<'a> {
     tmp: PathBuf,
     file: io::BufWriter<File>,
     committed: bool,
+}
+
+/// What is known of a message before it is queued.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Prior<'a> {
+    pub(crate) request: &'a DeliveryRequest,
+    /// What was tried already, and when.
+    pub(crate) events: &'a [Event<'a>],
+    /// Whether that counts as an attempt, after which the message rests.
+    pub(crate) attempt: bool,
+    pub(crate) time: i64,
+}
+
+impl<'a> Prior<'a> {
+    /// Nothing was tried yet.
+    pub(crate) fn new(request: &'a DeliveryRequest) -> Self {
+        Self { request, events: &[], attempt: false, time: 0 }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.events.is_empty() && *self.request == DeliveryRequest::default()
+    }
 }
 
 /// How many names are tried where one is taken already.
@@ -67,27 +89,26 @@ impl Spool {
 impl Incoming<'_> {
     /// Root may write a spool that belongs to the mail user; the daemon must still be able to read.
     fn give_to(&self, owner: super::Owner) -> Result<(), Error> {
-        let file = self.file.get_ref();
-        let mine = file.metadata().map_err(Error::at("read", &self.tmp))?;
-        let group = (owner.mode & 0o060 != 0 && mine.gid() != owner.gid).then_some(owner.gid);
-        if mine.uid() == 0 && owner.uid != 0 {
-            fchown(file, Some(owner.uid), Some(owner.gid))
-                .map_err(Error::at("give away", &self.tmp))?;
-        } else if let Some(gid) = group {
-            // Where the group cannot be set the owner still reads it; a setgid folder does it anyway.
-            let _ = fchown(file, None, Some(gid));
-        }
-        Ok(())
+        owner.adopt(self.file.get_ref()).map_err(Error::at("give away", &self.tmp))
+    }
+
+    /// The message as it would be read from the queue, for a delivery before it is queued.
+    pub(crate) fn entry(&mut self, envelope: Envelope) -> Result<Entry, Error> {
+        self.file.flush().map_err(Error::at("write", &self.tmp))?;
+        let file = File::open(&self.tmp).map_err(Error::at("read", &self.tmp))?;
+        let id = QueueId::new(self.stamp.seconds, self.stamp.pid, 0);
+        Entry::unqueued(id, envelope, file).map_err(Error::at("read", &self.tmp))
     }
 
     /// Makes it mail and wakes the daemon. After `Ok` the message survives a power cut.
     ///
-    /// What the sender asked of delivery is kept before the message is in the queue.
-    pub(crate) fn commit(mut self, request: &DeliveryRequest) -> Result<QueueId, Error> {
+    /// What its sender asked of delivery, and what was delivered before, is kept before the message is
+    /// in the queue.
+    pub(crate) fn commit(mut self, prior: &Prior<'_>) -> Result<QueueId, Error> {
         self.file.flush().map_err(Error::at("write", &self.tmp))?;
         self.file.get_ref().sync_all().map_err(Error::at("sync", &self.tmp))?;
         let queue = self.spool.queue();
-        let id = self.link(&queue, request)?;
+        let id = self.link(&queue, prior)?;
         // The name must reach the disk before the caller is told "queued". If it does not, the
         // message must not be sent either: the caller will try again.
         if let Err(error) = sync_dir(&queue) {
@@ -101,8 +122,8 @@ impl Incoming<'_> {
         Ok(id)
     }
 
-    fn link(&self, queue: &Path, request: &DeliveryRequest) -> Result<QueueId, Error> {
-        let asked = *request != DeliveryRequest::default();
+    fn link(&self, queue: &Path, prior: &Prior<'_>) -> Result<QueueId, Error> {
+        let asked = !prior.is_empty();
         let mut nth = 0;
         loop {
             let id = QueueId::new(self.stamp.seconds, self.stamp.pid, nth);
@@ -111,7 +132,7 @@ impl Incoming<'_> {
                 nth += 1;
                 continue;
             }
-            let begun = if asked { self.spool.begin_journal(&id, request) } else { Ok(()) };
+            let begun = if asked { self.spool.begin_journal(&id, prior) } else { Ok(()) };
             // link(2), not rename(2): it fails rather than replace another message.
             let linked = begun.and_then(|()| {
                 fs::hard_link(&self.tmp, &queued).inspect_err(|_| {
@@ -191,7 +212,7 @@ mod tests {
         for text in ["one", "two"] {
             let mut incoming = spool.incoming(STAMP).unwrap();
             incoming.write_all(text.as_bytes()).unwrap();
-            incoming.commit(&DeliveryRequest::default()).unwrap();
+            incoming.commit(&Prior::new(&DeliveryRequest::default())).unwrap();
         }
         assert_eq!(names(spool.queue()), ["1763812000.812", "1763812000.812.1"]);
         assert!(names(spool.tmp()).is_empty());
@@ -204,7 +225,7 @@ mod tests {
         fs::write(spool.tmp().join("812"), "theirs").unwrap();
         let mut incoming = spool.incoming(STAMP).unwrap();
         incoming.write_all(b"ours").unwrap();
-        incoming.commit(&DeliveryRequest::default()).unwrap();
+        incoming.commit(&Prior::new(&DeliveryRequest::default())).unwrap();
         assert_eq!(fs::read(spool.tmp().join("812")).unwrap(), b"theirs");
     }
 

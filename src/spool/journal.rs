@@ -15,10 +15,10 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 
-use super::{Error, QueueId, Spool, sync_dir};
+use super::{Error, Prior, QueueId, Spool, sync_dir};
 use crate::mail::{Address, DeliveryRequest, Outcome, Printable};
 
 /// What happened to one recipient.
@@ -106,6 +106,11 @@ impl Spool {
         self.journal(id).exists()
     }
 
+    /// Seconds since it was last written; 0 where there is none.
+    pub(super) fn journal_age(&self, id: &QueueId, now: i64) -> i64 {
+        fs::metadata(self.journal(id)).map_or(0, |meta| now.saturating_sub(meta.mtime()))
+    }
+
     /// What was tried so far; nothing if there is no journal.
     pub(crate) fn history(&self, id: &QueueId) -> Result<History, Error> {
         let path = self.journal(id);
@@ -138,34 +143,23 @@ impl Spool {
         attempt: bool,
         events: &[Event<'_>],
     ) -> Result<(), Error> {
-        let mut lines = String::new();
-        if attempt {
-            let _ = writeln!(lines, "{time}\tattempt");
-        }
-        let mut settled = false;
-        for event in events {
-            let (word, text) = match event.outcome {
-                Outcome::Sent(reply) => ("sent", reply.to_string()),
-                Outcome::Deferred(reason) => ("deferred", reason.to_string()),
-                Outcome::Failed(reason) => ("failed", reason.to_string()),
-            };
-            settled |= word != "deferred";
-            let remote = Printable(event.remote);
-            let _ = writeln!(lines, "{time}\t{word}\t{}\t{remote}\t{text}", event.recipient);
-        }
-        self.append(id, &lines, settled)
+        let settled = events.iter().any(|one| !matches!(one.outcome, Outcome::Deferred(_)));
+        self.append(id, &written(time, attempt, events), settled)
     }
 
-    /// Begins the journal of a message that is about to get this name, with what its sender asked
-    /// of delivery.
+    /// Begins the journal of a message that is about to get this name.
     ///
     /// # Errors
     /// `AlreadyExists` when a message of that name has a journal.
-    pub(super) fn begin_journal(&self, id: &QueueId, request: &DeliveryRequest) -> io::Result<()> {
-        let line = format!("request\t{}\n", request.to_string().trim_start());
+    pub(super) fn begin_journal(&self, id: &QueueId, prior: &Prior<'_>) -> io::Result<()> {
+        let mut lines = format!("request\t{}\n", prior.request.to_string().trim_start());
+        if !prior.events.is_empty() {
+            lines.push_str(&written(prior.time, prior.attempt, prior.events));
+        }
         let path = self.journal(id);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all(line.as_bytes())?;
+        self.queue_owner().map_err(io::Error::other)?.adopt(&file)?;
+        file.write_all(lines.as_bytes())?;
         file.sync_all()?;
         sync_dir(&self.status()).map_err(io::Error::other)
     }
@@ -184,6 +178,9 @@ impl Spool {
             .open(&path)
             .map_err(Error::at("write", &path))?;
         let new = file.metadata().is_ok_and(|meta| meta.len() == 0);
+        if new {
+            self.queue_owner()?.adopt(&file).map_err(Error::at("give away", &path))?;
+        }
         // After a torn line ours must begin on one of its own; the empty line is ignored.
         let lines = if new { lines.to_owned() } else { format!("\n{lines}") };
         file.write_all(lines.as_bytes()).map_err(Error::at("write", &path))?;
@@ -213,7 +210,11 @@ impl Spool {
         } else if kept != whole {
             let new = self.tmp().join(format!("{id}.status"));
             let written = File::create(&new)
-                .and_then(|mut file| file.write_all(kept.as_bytes()).and_then(|()| file.sync_all()))
+                .and_then(|mut file| {
+                    self.queue_owner().map_err(io::Error::other)?.adopt(&file)?;
+                    file.write_all(kept.as_bytes())?;
+                    file.sync_all()
+                })
                 .and_then(|()| fs::rename(&new, &path));
             // The full journal only means that nobody is tried again by moving the file back.
             if written.is_err() {
@@ -221,6 +222,21 @@ impl Spool {
             }
         }
     }
+}
+
+/// The lines of one attempt.
+fn written(time: i64, attempt: bool, events: &[Event<'_>]) -> String {
+    let mut lines = if attempt { format!("{time}\tattempt\n") } else { String::new() };
+    for event in events {
+        let (word, text) = match event.outcome {
+            Outcome::Sent(reply) => ("sent", reply.to_string()),
+            Outcome::Deferred(reason) => ("deferred", reason.to_string()),
+            Outcome::Failed(reason) => ("failed", reason.to_string()),
+        };
+        let remote = Printable(event.remote);
+        let _ = writeln!(lines, "{time}\t{word}\t{}\t{remote}\t{text}", event.recipient);
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -287,8 +303,8 @@ mod tests {
     fn what_the_sender_asked_for_is_kept() {
         let (_dir, spool, id) = spool();
         let request = DeliveryRequest::parse(b"NOTIFY=NEVER ENVID=x+2By").unwrap();
-        spool.begin_journal(&id, &request).unwrap();
-        assert!(spool.begin_journal(&id, &request).is_err());
+        spool.begin_journal(&id, &Prior::new(&request)).unwrap();
+        assert!(spool.begin_journal(&id, &Prior::new(&request)).is_err());
         assert_eq!(spool.history(&id).unwrap().request, request);
     }
 }

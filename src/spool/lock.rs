@@ -23,6 +23,7 @@ impl Spool {
             .mode(0o600)
             .open(&path)
             .map_err(Error::at("open", &path))?;
+        self.queue_owner()?.adopt(&file).map_err(Error::at("give away", &path))?;
         match file.try_lock() {
             Ok(()) => Ok(Lock { _file: file }),
             Err(TryLockError::WouldBlock) => Err(Error::Locked { path }),

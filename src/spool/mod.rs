@@ -15,15 +15,14 @@ mod scan;
 mod trigger;
 
 use std::fs::{self, DirBuilder, File};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
 pub(crate) use entry::{Entry, Unusable};
 pub(crate) use id::QueueId;
-pub(crate) use incoming::{Incoming, Stamp};
+pub(crate) use incoming::{Incoming, Prior, Stamp};
 pub(crate) use journal::{Event, History};
-pub(crate) use lock::Lock;
 pub(crate) use scan::Waiting;
 
 /// An existing spool. Cheap to make; nothing is held open.
@@ -83,7 +82,7 @@ impl Spool {
         let spool = Self { root: root.to_owned() };
         for dir in [root.to_owned(), spool.queue(), spool.tmp(), spool.failed(), spool.status()] {
             match DirBuilder::new().mode(if dir == root { 0o755 } else { 0o700 }).create(&dir) {
-                Ok(()) => {}
+                Ok(()) => spool.hand_over(&dir)?,
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(_) if dir.is_dir() => {}
                 Err(source) => return Err(Error::Missing { path: dir, source }),
@@ -117,6 +116,13 @@ impl Spool {
         self.root.join("status")
     }
 
+    /// A folder that root has made in somebody's spool is theirs.
+    fn hand_over(&self, dir: &Path) -> Result<(), Error> {
+        let root = fs::metadata(&self.root).map_err(Error::at("read", &self.root))?;
+        let owner = Owner { uid: root.uid(), gid: root.gid(), mode: 0o700 };
+        File::open(dir).and_then(|made| owner.adopt(&made)).map_err(Error::at("give away", dir))
+    }
+
     /// Who owns `queue/`, and which of its group's rights a new message should have too.
     fn queue_owner(&self) -> Result<Owner, Error> {
         let path = self.queue();
@@ -131,6 +137,21 @@ struct Owner {
     uid: u32,
     gid: u32,
     mode: u32,
+}
+
+impl Owner {
+    /// Gives a new file or folder to the owner of the queue, where we are root and it is not.
+    fn adopt(self, file: &File) -> io::Result<()> {
+        let mine = file.metadata()?;
+        if mine.uid() == 0 && self.uid != 0 {
+            return fchown(file, Some(self.uid), Some(self.gid));
+        }
+        if self.mode & 0o060 != 0 && mine.gid() != self.gid {
+            // Where the group cannot be set the owner still reads it; a setgid folder does it anyway.
+            let _ = fchown(file, None, Some(self.gid));
+        }
+        Ok(())
+    }
 }
 
 /// Makes names in the folder durable. Only EIO counts: some file systems cannot sync a folder.

@@ -70,6 +70,7 @@ impl Spool {
     /// Old files in `tmp/` are of processes that are gone or will fail; a journal without a message
     /// has nothing to say.
     pub(crate) fn repair(&self, now: i64) -> Vec<String> {
+        const HOUR: i64 = 3600;
         /// No writer takes this long over one message.
         const STALE: i64 = 36 * 3600;
         let mut done = Vec::new();
@@ -86,7 +87,8 @@ impl Spool {
             if self.failed().join(id.as_str()).exists() {
                 // The move to failed/ was cut short before the journal was cleaned.
                 self.keep_only_sent(&id);
-            } else {
+            } else if self.journal_age(&id, now) > HOUR {
+                // A younger one may be of a message that is just being queued.
                 self.forget_journal(&id);
                 done.push(format!("removed journal of {id}: its message is gone"));
             }

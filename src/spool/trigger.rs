@@ -30,11 +30,11 @@ impl Spool {
             .custom_flags(O_NONBLOCK | O_NOFOLLOW)
             .open(&path)
             .map_err(Error::at("open", &path))?;
-        if file.metadata().is_ok_and(|meta| meta.file_type().is_fifo()) {
-            Ok(file)
-        } else {
-            Err(Error::at("open", &path)(io::Error::other("is not a FIFO")))
+        if !file.metadata().is_ok_and(|meta| meta.file_type().is_fifo()) {
+            return Err(Error::at("open", &path)(io::Error::other("is not a FIFO")));
         }
+        self.queue_owner()?.adopt(&file).map_err(Error::at("give away", &path))?;
+        Ok(file)
     }
 
     /// Asks the daemon to retry everything now, as any byte but NUL does.

@@ -9,7 +9,7 @@
 //! On the way in, not in the file, parameters may follow the sender behind a blank, in the words
 //! of RFC 3461: `NOTIFY=NEVER RET=HDRS ENVID=xtext`.
 
-use std::io::{self, BufRead, Read};
+use std::io::{BufRead, Read};
 
 use super::Error;
 use crate::mail::{Address, DeliveryRequest, Envelope, Recipients, ReversePath};
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_line_without_end_is_not_read_to_its_end() {
-        let mut endless = io::BufReader::new(io::repeat(b'a'));
+        let mut endless = std::io::BufReader::new(std::io::repeat(b'a'));
         assert!(matches!(read_envelope(&mut endless), Err(Error::Grammar(_))));
     }
 }

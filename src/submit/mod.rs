@@ -17,8 +17,8 @@ pub(crate) use error::Error;
 pub(crate) use grammar::read_envelope;
 
 use crate::config::{Control, Directories, Hostnames, Limits};
-use crate::mail::{DeliveryRequest, Recipients, ReversePath, received_date};
-use crate::spool::{QueueId, Spool, Stamp};
+use crate::mail::{DeliveryRequest, Envelope, Recipients, ReversePath, received_date};
+use crate::spool::{Incoming, Prior, QueueId, Spool, Stamp};
 use crate::sys;
 
 /// A message that is ready to be queued; not yet admitted.
@@ -77,12 +77,22 @@ impl Submitter {
         }
     }
 
-    /// Admits the message and writes it: the near side of every way in.
+    /// Admits the message and queues it: the near side of every way in.
     pub(crate) fn accept(
         &self,
         spool: &Spool,
         submission: Submission<'_>,
     ) -> Result<QueueId, Error> {
+        let (incoming, envelope) = self.prepare(spool, submission)?;
+        Ok(incoming.commit(&Prior::new(&envelope.request))?)
+    }
+
+    /// Admits the message and writes it, for a delivery before it is queued.
+    pub(crate) fn prepare<'a>(
+        &self,
+        spool: &'a Spool,
+        submission: Submission<'_>,
+    ) -> Result<(Incoming<'a>, Envelope), Error> {
         let limits = Limits::read(&Control::new(&self.directories.config))?;
         let queue = spool.queue();
         // Where the system does not tell, the write itself will.
@@ -92,21 +102,22 @@ impl Submitter {
         self.write(spool, submission, limits.message)
     }
 
-    /// The same for a report of ours, which no limit may hold back.
+    /// Queues a report of ours, which no limit may hold back.
     pub(crate) fn accept_report(
         &self,
         spool: &Spool,
         submission: Submission<'_>,
     ) -> Result<QueueId, Error> {
-        self.write(spool, submission, u64::MAX)
+        let (incoming, envelope) = self.write(spool, submission, u64::MAX)?;
+        Ok(incoming.commit(&Prior::new(&envelope.request))?)
     }
 
-    fn write(
+    fn write<'a>(
         &self,
-        spool: &Spool,
+        spool: &'a Spool,
         submission: Submission<'_>,
         limit: u64,
-    ) -> Result<QueueId, Error> {
+    ) -> Result<(Incoming<'a>, Envelope), Error> {
         let control = Control::new(&self.directories.config);
         let policy = Policy::read(&control, || {
             Ok(Hostnames::read(&control, self.kernel_name.as_deref())?.me)
@@ -126,7 +137,7 @@ impl Submitter {
                 return Err(Error::TooLarge { limit });
             }
             chunk = match submission.body.read(&mut buffer) {
-                Ok(0) => break,
+                Ok(0) => return Ok((incoming, envelope)),
                 Ok(length) => {
                     size += length as u64;
                     &buffer[..length]
@@ -135,7 +146,6 @@ impl Submitter {
                 Err(error) => return Err(Error::Input(error)),
             };
         }
-        Ok(incoming.commit(&envelope.request)?)
     }
 
     /// The trace line of this hop, exactly the original's.

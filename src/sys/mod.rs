@@ -13,7 +13,7 @@ mod watch;
 
 pub(crate) use access::may_write;
 pub(crate) use fifo::make_fifo;
-pub(crate) use identity::{Identity, host_name, identity, user_name};
+pub(crate) use identity::{host_name, identity, user_name};
 pub(crate) use processes::kill_group;
 pub(crate) use socket::limit_waiting;
 pub(crate) use space::free_bytes;

@@ -26,7 +26,7 @@ mod linux {
     use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
     use tokio::io::unix::AsyncFd;
 
-    use super::{Names, OsString, Path, io};
+    use super::{Names, Path, io};
 
     pub(crate) struct Watch(AsyncFd<Events>);
 

@@ -8,6 +8,7 @@ mod daemon;
 mod dsn;
 mod external;
 mod faults;
+mod foreground;
 mod hostile;
 mod house;
 mod inject;

@@ -23,7 +23,7 @@ pub(super) struct Typed {
     /// `-F`
     pub(super) name: Option<String>,
     pub(super) delivery: DeliveryRequest,
-    pub(super) timing: Timing,
+    pub(super) timing: Option<Timing>,
     pub(super) recipients: Vec<OsString>,
     /// Settings of sendmail that have no meaning here, for a warning.
     pub(super) unknown_settings: Vec<String>,
@@ -209,11 +209,11 @@ impl Typed {
     }
 
     fn timing(&mut self, letter: u8) {
-        self.timing = match letter {
+        self.timing = Some(match letter {
             b'i' => Timing::Foreground,
             b'q' | b'd' => Timing::NextRun,
             _ => Timing::Background,
-        };
+        });
     }
 }
 
@@ -353,13 +353,13 @@ mod tests {
         let typed = typed("-O Foo=1 -O IgnoreDots -O DeliveryMode=i -o? a@b").unwrap();
         assert_eq!(typed.unknown_settings, ["O Foo=1", "o?"]);
         assert!(typed.ignore_dots);
-        assert_eq!(typed.timing, Timing::Foreground);
+        assert_eq!(typed.timing, Some(Timing::Foreground));
     }
 
     #[test]
     fn what_is_asked_of_delivery_is_carried() {
         let typed = typed("-N success,delay -Rhdrs -V id -odq a@b").unwrap();
         assert_eq!(typed.delivery.to_string(), " NOTIFY=SUCCESS,DELAY RET=HDRS ENVID=id");
-        assert_eq!(typed.timing, Timing::NextRun);
+        assert_eq!(typed.timing, Some(Timing::NextRun));
     }
 }

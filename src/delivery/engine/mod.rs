@@ -1,6 +1,7 @@
 //! The loop: wakes, takes what is due, and lets so many deliveries run side by side.
 
-use std::cell::RefCell;
+mod learn;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -11,17 +12,17 @@ use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use self::learn::seed;
 use super::attempt::attempt;
 use super::bounce::Bouncer;
 use super::index::Index;
 use super::plan::Plan;
 use super::settle::{Next, Settler};
 use super::width::Width;
-use crate::config::{Control, Settings};
+use crate::config::Control;
 use crate::log::{Clock, Log};
-use crate::spool::{QueueId, Spool, Unusable, Waiting};
+use crate::spool::{QueueId, Spool, Unusable};
 use crate::submit::Submitter;
-use crate::transport::Dialer;
 
 /// What wakes the engine from outside.
 #[derive(Clone, Debug)]
@@ -51,8 +52,7 @@ pub(crate) struct Engine {
     closing: JoinSet<()>,
     /// Deliveries go on, and "Starting delivery" was logged for them.
     passing: bool,
-    /// `pausetime` is zero: everything is tried once.
-    one_shot: bool,
+    ends: Ends,
     /// Names that appear in the queue are told by [`Wake::Appeared`].
     watched: bool,
     /// When to look again for mail that grew too old while no remote could be tried.
@@ -74,6 +74,16 @@ struct Core {
     control: Control,
     kernel_name: Option<String>,
     protocols: PathBuf,
+}
+
+/// When [`Engine::run`] returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ends {
+    Stopped,
+    /// `pausetime` is zero: everything is tried once.
+    Tried,
+    /// Nothing is due.
+    Idle,
 }
 
 struct Finished {
@@ -101,13 +111,7 @@ impl Engine {
             control: Control::new(&submitter.directories.config),
             kernel_name: submitter.kernel_name.clone(),
             protocols: submitter.directories.protocols.clone(),
-            bouncer: Bouncer {
-                spool: spool.clone(),
-                submitter,
-                clock,
-                zone,
-                quota: RefCell::default(),
-            },
+            bouncer: Bouncer::new(spool.clone(), submitter, clock, zone),
             spool,
             log,
             clock,
@@ -120,7 +124,7 @@ impl Engine {
             running: JoinSet::new(),
             closing: JoinSet::new(),
             passing: false,
-            one_shot: false,
+            ends: Ends::Stopped,
             watched: false,
             next_sweep: Instant::now(),
             next_cleaning: Instant::now(),
@@ -133,6 +137,11 @@ impl Engine {
     /// [`Wake::Appeared`], so that a trigger costs no look at the whole queue.
     pub(crate) fn is_watched(&mut self) {
         self.watched = true;
+    }
+
+    /// Ends [`Engine::run`] as soon as nothing is due: for a run without a daemon.
+    pub(crate) fn end_when_idle(&mut self) {
+        self.ends = Ends::Idle;
     }
 
     /// Delivers until told to stop, or in one-shot mode until everything was tried once.
@@ -148,7 +157,7 @@ impl Engine {
             self.start_deliveries();
             if self.running.is_empty() {
                 self.end_pass();
-                if self.stop_by.is_some() || self.one_shot {
+                if self.stop_by.is_some() || self.ends != Ends::Stopped {
                     break;
                 }
             }
@@ -243,112 +252,6 @@ impl Engine {
     /// Mail waits, nothing runs, and a remote may be tried again.
     fn passing_blocked(&self, now: Instant) -> bool {
         self.index.backlog() > 0 && self.plan.as_ref().is_some_and(|plan| plan.is_open(now))
-    }
-
-    /// nullmailer: new mail starts the pause anew.
-    fn new_mail(&mut self) {
-        if !self.passing {
-            self.reload(false);
-        }
-        if let Some(plan) = &self.plan {
-            for route in &plan.routes {
-                route.health.borrow_mut().new_mail(plan.settings.pause);
-            }
-        }
-    }
-
-    /// nullmailer: the control files are read again each time the queue is run.
-    fn refresh(&mut self) {
-        self.reload(false);
-        self.rescan();
-    }
-
-    /// Reads the configuration. What is known of the remotes stays as long as it stays the same.
-    fn reload(&mut self, say: bool) {
-        self.look_again = None;
-        let read = Settings::read(&self.core.control, self.core.kernel_name.as_deref());
-        self.one_shot = match &read {
-            Ok((settings, _)) => settings.is_one_shot(),
-            Err(_) => self.core.control.duration("pausetime").ok() == Some(Some(Duration::ZERO)),
-        };
-        let (settings, wrong) = match read {
-            Ok(read) => read,
-            Err(error) => {
-                self.core.log.config_error(&error);
-                self.plan = None;
-                self.look_again = Some(Instant::now() + REST);
-                return;
-            }
-        };
-        let changed = self.plan.as_ref().is_none_or(|plan| plan.settings != settings);
-        if changed || say {
-            for error in &wrong {
-                self.core.log.config_error(error);
-            }
-        }
-        if settings.remotes.is_empty() {
-            self.core.log.no_remotes();
-            self.look_again = Some(Instant::now() + REST);
-        } else if changed || say {
-            self.core.log.configured(&settings.remotes);
-        }
-        if changed || say {
-            let dialer = Dialer::new(settings.helo.clone(), self.core.protocols.clone());
-            self.plan = Some(Rc::new(Plan::new(settings, dialer)));
-        }
-    }
-
-    /// Learns of messages that came since.
-    fn rescan(&mut self) {
-        self.core.log.rescanning();
-        let found = match self.core.spool.scan(|id| self.index.knows(id)) {
-            Ok(found) => found,
-            Err(error) => {
-                self.core.log.trouble(None, &error);
-                return;
-            }
-        };
-        if !found.is_empty() {
-            let journals = self.core.spool.journals();
-            self.learn(found, |id| journals.contains(id));
-        }
-    }
-
-    /// Puts new messages into the index: due at once, unless they were tried before we came.
-    fn learn(&mut self, found: Vec<Waiting>, has_journal: impl Fn(&QueueId) -> bool) {
-        let (now, time) = (Instant::now(), self.now());
-        for waiting in found {
-            let age = time.saturating_sub(waiting.arrival);
-            let age = Duration::from_secs(age.try_into().unwrap_or(0));
-            let wait = if has_journal(&waiting.id) {
-                self.remaining_pause(&waiting.id, time)
-            } else {
-                Duration::ZERO
-            };
-            self.index.learn(waiting.id, age, wait, now);
-        }
-    }
-
-    /// How much of its pause a message still has to wait that was tried before we came.
-    fn remaining_pause(&self, id: &QueueId, time: i64) -> Duration {
-        let Some(plan) = self.plan.as_ref().filter(|plan| !plan.settings.is_one_shot()) else {
-            return Duration::ZERO;
-        };
-        let Ok(history) = self.core.spool.history(id) else { return Duration::ZERO };
-        if history.ignored > 0 {
-            let lines = history.ignored;
-            let flaw = format_args!("{lines} line(s) of its journal make no sense");
-            self.core.log.trouble(Some(id), &flaw);
-        }
-        match history.last_attempt {
-            // A clock that went back must not make it wait longer than its pause.
-            Some(last) if history.attempts > 0 => {
-                let pause = plan.schedule.pause_after(history.attempts, seed(id));
-                let since = u64::try_from(time.saturating_sub(last)).unwrap_or(0);
-                pause.saturating_sub(Duration::from_secs(since))
-            }
-            _ => Duration::ZERO,
-        }
     }
 
     fn start_deliveries(&mut self) {
@@ -475,12 +378,4 @@ async fn deliver(core: &Core, plan: &Plan, id: &QueueId, age: Duration) -> Resul
     let attempt = attempt(plan, &core.log, &entry, pending, age).await;
     let settler = Settler { plan, log: &core.log, spool: &core.spool, bouncer: &core.bouncer };
     settler.settle(&entry, attempt, time, age).map_err(|error| error.to_string())
-}
-
-/// A number that stays with the message, for its jitter.
-fn seed(id: &QueueId) -> u64 {
-    // FNV-1a.
-    id.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
 }

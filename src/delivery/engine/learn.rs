@@ -1,0 +1,133 @@
+//! What the engine learns between deliveries: the configuration, and which messages there are.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::super::plan::Plan;
+use super::{Ends, Engine, REST};
+use crate::config::Settings;
+use crate::spool::{QueueId, Waiting};
+use crate::transport::Dialer;
+
+impl Engine {
+    /// nullmailer: new mail starts the pause anew.
+    pub(super) fn new_mail(&mut self) {
+        if !self.passing {
+            self.reload(false);
+        }
+        if let Some(plan) = &self.plan {
+            for route in &plan.routes {
+                route.health.borrow_mut().new_mail(plan.settings.pause);
+            }
+        }
+    }
+
+    /// nullmailer: the control files are read again each time the queue is run.
+    pub(super) fn refresh(&mut self) {
+        self.reload(false);
+        self.rescan();
+    }
+
+    /// Reads the configuration. What is known of the remotes stays as long as it stays the same.
+    pub(super) fn reload(&mut self, say: bool) {
+        self.look_again = None;
+        let read = Settings::read(&self.core.control, self.core.kernel_name.as_deref());
+        if self.ends != Ends::Idle {
+            let one_shot = match &read {
+                Ok((settings, _)) => settings.is_one_shot(),
+                Err(_) => {
+                    self.core.control.duration("pausetime").ok() == Some(Some(Duration::ZERO))
+                }
+            };
+            self.ends = if one_shot { Ends::Tried } else { Ends::Stopped };
+        }
+        let (settings, wrong) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                self.core.log.config_error(&error);
+                self.plan = None;
+                self.look_again = Some(Instant::now() + REST);
+                return;
+            }
+        };
+        let changed = self.plan.as_ref().is_none_or(|plan| plan.settings != settings);
+        if changed || say {
+            for error in &wrong {
+                self.core.log.config_error(error);
+            }
+        }
+        if settings.remotes.is_empty() {
+            self.core.log.no_remotes();
+            self.look_again = Some(Instant::now() + REST);
+        } else if changed || say {
+            self.core.log.configured(&settings.remotes);
+        }
+        if changed || say {
+            let dialer = Dialer::new(settings.helo.clone(), self.core.protocols.clone());
+            self.plan = Some(Rc::new(Plan::new(settings, dialer)));
+        }
+    }
+
+    /// Learns of messages that came since.
+    pub(super) fn rescan(&mut self) {
+        self.core.log.rescanning();
+        let found = match self.core.spool.scan(|id| self.index.knows(id)) {
+            Ok(found) => found,
+            Err(error) => {
+                self.core.log.trouble(None, &error);
+                return;
+            }
+        };
+        if !found.is_empty() {
+            let journals = self.core.spool.journals();
+            self.learn(found, |id| journals.contains(id));
+        }
+    }
+
+    /// Puts new messages into the index: due at once, unless they were tried before we came.
+    pub(super) fn learn(&mut self, found: Vec<Waiting>, has_journal: impl Fn(&QueueId) -> bool) {
+        let (now, time) = (Instant::now(), self.now());
+        for waiting in found {
+            let age = time.saturating_sub(waiting.arrival);
+            let age = Duration::from_secs(age.try_into().unwrap_or(0));
+            let wait = if has_journal(&waiting.id) {
+                self.remaining_pause(&waiting.id, time)
+            } else {
+                Duration::ZERO
+            };
+            self.index.learn(waiting.id, age, wait, now);
+        }
+    }
+
+    /// How much of its pause a message still has to wait that was tried before we came.
+    fn remaining_pause(&self, id: &QueueId, time: i64) -> Duration {
+        let Some(plan) = self.plan.as_ref().filter(|plan| !plan.settings.is_one_shot()) else {
+            return Duration::ZERO;
+        };
+        let Ok(history) = self.core.spool.history(id) else { return Duration::ZERO };
+        if history.ignored > 0 {
+            let lines = history.ignored;
+            let flaw = format_args!("{lines} line(s) of its journal make no sense");
+            self.core.log.trouble(Some(id), &flaw);
+        }
+        match history.last_attempt {
+            // A clock that went back must not make it wait longer than its pause.
+            Some(last) if history.attempts > 0 => {
+                let pause = plan.schedule.pause_after(history.attempts, seed(id));
+                let since = u64::try_from(time.saturating_sub(last)).unwrap_or(0);
+                pause.saturating_sub(Duration::from_secs(since))
+            }
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+/// A number that stays with the message, for its jitter.
+pub(super) fn seed(id: &QueueId) -> u64 {
+    // FNV-1a.
+    id.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}

@@ -1,0 +1,72 @@
+//! Delivery while the caller waits: `sendmail -odi`, and `deliverymode` = interactive.
+//!
+//! The message is written to the spool but is not in the queue while it is offered to the remotes.
+//! Only what has to wait is queued; what was refused for everybody goes back to the caller, who is
+//! there to hear it.
+
+use std::rc::Rc;
+
+use tokio::task::LocalSet;
+
+use super::attempt::{Verdict, attempt};
+use super::bounce::Bouncer;
+use super::plan::Plan;
+use crate::config::Settings;
+use crate::log::Log;
+use crate::mail::{Outcome, Reason};
+use crate::spool::{Prior, Spool};
+use crate::submit::{self, Submission, Submitter};
+use crate::transport::Dialer;
+
+/// What became of the message.
+#[derive(Debug)]
+pub(crate) enum Handed {
+    /// Every recipient was served, or the message is safely queued for those who were not.
+    Over,
+    /// Every recipient was refused for good, for this reason first; nothing is queued.
+    Refused(Reason),
+}
+
+/// Offers the message to the remotes of `settings` and queues what must wait.
+pub(crate) fn deliver_now(
+    runtime: &tokio::runtime::Runtime,
+    settings: Settings,
+    log: &Log,
+    submitter: &Submitter,
+    bouncer: &Bouncer,
+    spool: &Spool,
+    submission: Submission<'_>,
+) -> Result<Handed, submit::Error> {
+    let (mut incoming, envelope) = submitter.prepare(spool, submission)?;
+    let entry = incoming.entry(envelope)?;
+    let dialer = Dialer::new(settings.helo.clone(), submitter.directories.protocols.clone());
+    let plan = Rc::new(Plan::new(settings, dialer));
+    let tried = LocalSet::new().block_on(runtime, async {
+        let pending = entry.pending();
+        let tried = attempt(&plan, log, &entry, pending, std::time::Duration::ZERO).await;
+        plan.close().await;
+        tried
+    });
+    let is_sent = |one: &&Verdict| matches!(one.outcome, Outcome::Sent(_));
+    if tried.verdicts.iter().all(|one| is_sent(&one)) {
+        return Ok(Handed::Over);
+    }
+    let refused: Vec<_> =
+        tried.verdicts.iter().filter(|one| matches!(one.outcome, Outcome::Failed(_))).collect();
+    if refused.len() == tried.verdicts.len()
+        && let Some(Outcome::Failed(reason)) = refused.first().map(|one| &one.outcome)
+    {
+        return Ok(Handed::Refused(reason.clone()));
+    }
+    let time = entry.arrival;
+    if !refused.is_empty() {
+        bouncer.bounce(&plan.settings, log, &entry, &refused, time)?;
+        if tried.waiting().next().is_none() {
+            return Ok(Handed::Over);
+        }
+    }
+    let events: Vec<_> = tried.verdicts.iter().map(Verdict::event).collect();
+    let request = &entry.envelope.request;
+    incoming.commit(&Prior { request, events: &events, attempt: tried.tried, time })?;
+    Ok(Handed::Over)
+}

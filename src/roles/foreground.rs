@@ -1,0 +1,85 @@
+//! `sendmail -odi`: delivery while the caller waits, without a daemon.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc;
+use tokio::task::LocalSet;
+use tokio::time::timeout;
+
+use super::process;
+use crate::config::{Control, Settings};
+use crate::delivery::{Bouncer, Engine, Handed, Wake, deliver_now};
+use crate::exit::{Exit, Failure};
+use crate::mail::{EnhancedCode, Reason};
+use crate::spool::Spool;
+use crate::submit::{Submission, Submitter};
+
+/// The caller waits no longer than this for mail that waited before its own.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Delivers the message, or queues it where that has to wait: both are success.
+///
+/// Where we cannot deliver ourselves (the spool is not ours to write, the remotes or their
+/// passwords are not ours to read, or there are none) it is queued for whoever can.
+pub(super) fn deliver(submitter: &Submitter, submission: Submission<'_>) -> Result<Exit, Failure> {
+    let control = Control::new(&submitter.directories.config);
+    let settings = Settings::read(&control, submitter.kernel_name.as_deref());
+    let settings =
+        settings.ok().map(|(settings, _)| settings).filter(|one| !one.remotes.is_empty());
+    let (Some(settings), Ok(spool), None) =
+        (settings, submitter.open_spool(), &submitter.queue_program)
+    else {
+        submitter.submit(submission)?;
+        return Ok(Exit::Ok);
+    };
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::OsErr, format_args!("cannot start: {error}")))?;
+    // What the daemon logs to stdout has no place in the output of sendmail.
+    let log = process::open_log(submitter, Box::new(io::sink()))?;
+    let bouncer =
+        Bouncer::new(spool.clone(), submitter.clone(), process::moment, process::time_zone());
+    let handed = deliver_now(&runtime, settings, &log, submitter, &bouncer, &spool, submission)?;
+    take_along(&runtime, submitter, &spool);
+    // A name look-up that hangs in its thread must not hold up the end.
+    runtime.shutdown_background();
+    match handed {
+        Handed::Over => Ok(Exit::Ok),
+        Handed::Refused(reason) => {
+            Err(Failure::new(exit_for(&reason), format_args!("cannot deliver: {reason}")))
+        }
+    }
+}
+
+/// Where no daemon works on the spool, mail that is due goes out with ours.
+fn take_along(runtime: &Runtime, submitter: &Submitter, spool: &Spool) {
+    let (Ok(_lock), Ok(log)) = (spool.lock(), process::open_log(submitter, Box::new(io::sink())))
+    else {
+        return;
+    };
+    let zone = process::time_zone();
+    let mut engine = Engine::new(spool.clone(), log, submitter.clone(), process::moment, zone);
+    engine.end_when_idle();
+    LocalSet::new().block_on(runtime, async {
+        let (wakes, inbox) = mpsc::channel(1);
+        let mut run = std::pin::pin!(engine.run(inbox));
+        if timeout(PATIENCE, &mut run).await.is_err() {
+            let _ = wakes.send(Wake::Stop).await;
+            run.await;
+        }
+    });
+}
+
+/// What sendmail(8) says of mail that was refused for good.
+fn exit_for(reason: &Reason) -> Exit {
+    let EnhancedCode { subject, detail, .. } = reason.status();
+    match (subject, detail) {
+        (1, 1) => Exit::NoUser,
+        (1, 2 | 10) => Exit::NoHost,
+        (6, _) | (3, 4) | (2, 3) => Exit::DataErr,
+        _ => Exit::Unavailable,
+    }
+}
