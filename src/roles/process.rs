@@ -51,11 +51,17 @@ pub(crate) fn moment() -> Moment {
 }
 
 /// The local time zone, UTC where the system knows none.
+///
+/// Without `$TZ` it is in one file; looking for that file's name in the whole database, as a library
+/// must, would cost more than all the rest of queueing a message.
 pub(crate) fn time_zone() -> TimeZone {
-    TimeZone::try_system().unwrap_or(TimeZone::UTC)
+    match std::env::var_os("TZ") {
+        None => machine_time_zone(),
+        Some(_) => TimeZone::try_system().unwrap_or(TimeZone::UTC),
+    }
 }
 
-/// The machine's time zone, for a set-uid process: `$TZ` may name any file.
+/// The machine's time zone, and that of a set-uid process: `$TZ` may name any file.
 pub(crate) fn machine_time_zone() -> TimeZone {
     let rules = std::fs::read("/etc/localtime").ok();
     let zone = rules.and_then(|rules| TimeZone::tzif("/etc/localtime", &rules).ok());

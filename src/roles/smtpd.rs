@@ -168,12 +168,9 @@ fn same_file(stdin: &File) -> bool {
     };
     match (stdin.metadata(), stderr.metadata()) {
         (Ok(stdin), Ok(stderr)) => {
-            (stdin.dev(), stdin.ino()) == (stderr.dev(), stderr.ino()) && !stderr_is_terminal()
+            (stdin.dev(), stdin.ino()) == (stderr.dev(), stderr.ino())
+                && !io::stderr().is_terminal()
         }
         _ => true,
     }
-}
-
-fn stderr_is_terminal() -> bool {
-    io::stderr().is_terminal()
 }

@@ -82,10 +82,7 @@ impl<'a> Cursor<'a> {
                 self.pass_to(b'"').ok_or(ListFlaw::OpenQuote)?;
                 Ok(Token::Quoted(&self.input[start + 1..self.at - 1]))
             }
-            Some(b'[') => {
-                self.pass_to(b']').ok_or(ListFlaw::OpenLiteral)?;
-                Ok(Token::Literal(&self.input[start..self.at]))
-            }
+            Some(b'[') => self.literal(start),
             Some(byte) if is_atom(byte) => {
                 self.at += self.input[start..].iter().take_while(|byte| is_atom(**byte)).count();
                 Ok(Token::Atom(&self.input[start..self.at]))
@@ -109,6 +106,23 @@ impl<'a> Cursor<'a> {
                 return Some(());
             }
         }
+    }
+
+    /// RFC 5322 §3.4.1, without quoted pairs: no address has ever needed one there.
+    fn literal(&mut self, start: usize) -> Result<Token<'a>, ListFlaw> {
+        loop {
+            self.at += 1;
+            match self.peek().ok_or(ListFlaw::OpenLiteral)? {
+                b']' => break,
+                byte if is_blank(byte) => {}
+                byte if byte.is_ascii_control() || matches!(byte, b'[' | b'\\') => {
+                    return Err(ListFlaw::Unexpected(Some(byte)));
+                }
+                _ => {}
+            }
+        }
+        self.at += 1;
+        Ok(Token::Literal(&self.input[start..self.at]))
     }
 
     fn comment(&mut self, start: usize) -> Result<Token<'a>, ListFlaw> {

@@ -176,6 +176,8 @@ fn where_the_original_rejects_a_literal_or_a_folded_comment_they_are_read() {
         ("(foo\n bar) a@b.c", "a@b.c (foo bar)", "a@b.c"),
         ("(foo\n bar)", "(foo bar)", ""),
         ("a@[1.2", FAIL, ""),
+        ("a@[\\\n]", FAIL, ""),
+        ("a@[[1]", FAIL, ""),
     ]);
 }
 
