@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Entry, Error, Event, QueueId, Spool, sync_dir, trigger};
 use crate::mail::{DeliveryRequest, Envelope};
+use crate::sys;
 
 /// When a message came and which process took it: what its name is made of.
 #[derive(Clone, Copy, Debug)]
@@ -20,11 +21,16 @@ pub(crate) struct Stamp {
 }
 
 /// A message under `tmp/`. It is not mail yet: dropping it removes the file.
+///
+/// Where the system has files without a name, it has none before it is mail, and even a process that
+/// is killed leaves nothing behind.
 #[must_use]
 pub(crate) struct Incoming<'a> {
     spool: &'a Spool,
     stamp: Stamp,
+    /// `tmp/` itself for a file without a name.
     tmp: PathBuf,
+    named: bool,
     file: io::BufWriter<File>,
     committed: bool,
 }
@@ -58,8 +64,41 @@ impl Spool {
     /// Starts a new message. Nothing of it is in the queue before [`Incoming::commit`].
     pub(crate) fn incoming(&self, stamp: Stamp) -> Result<Incoming<'_>, Error> {
         let owner = self.queue_owner()?;
+        self.start(stamp, owner, self.nameless(owner))
+    }
+
+    fn start(
+        &self,
+        stamp: Stamp,
+        owner: super::Owner,
+        nameless: Option<File>,
+    ) -> Result<Incoming<'_>, Error> {
+        let (tmp, file) = match nameless {
+            Some(file) => (self.tmp(), file),
+            None => self.named(owner, stamp)?,
+        };
+        let incoming = Incoming {
+            spool: self,
+            stamp,
+            named: tmp != self.tmp(),
+            tmp,
+            file: io::BufWriter::with_capacity(64 * 1024, file),
+            committed: false,
+        };
+        incoming.give_to(owner)?;
+        Ok(incoming)
+    }
+
+    /// `None` where the system or the file system has no such files; or for an error, which the
+    /// attempt with a name will meet too.
+    fn nameless(&self, owner: super::Owner) -> Option<File> {
+        let flag = sys::O_TMPFILE.filter(|_| sys::can_name_files())?;
+        OpenOptions::new().write(true).custom_flags(flag).mode(owner.mode).open(self.tmp()).ok()
+    }
+
+    fn named(&self, owner: super::Owner, stamp: Stamp) -> Result<(PathBuf, File), Error> {
         let mut nth = 0;
-        let (tmp, file) = loop {
+        loop {
             let tmp = self.tmp().join(match nth {
                 0 => stamp.pid.to_string(),
                 _ => format!("{}.{nth}", stamp.pid),
@@ -67,22 +106,13 @@ impl Spool {
             // A new file always: another process of our pid (in another container, or long dead)
             // may have left or be writing one of this name.
             match OpenOptions::new().write(true).create_new(true).mode(owner.mode).open(&tmp) {
-                Ok(file) => break (tmp, file),
+                Ok(file) => return Ok((tmp, file)),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && nth < NAMES => {
                     nth += 1;
                 }
                 Err(error) => return Err(Error::at("create", &tmp)(error)),
             }
-        };
-        let incoming = Incoming {
-            spool: self,
-            stamp,
-            tmp,
-            file: io::BufWriter::with_capacity(64 * 1024, file),
-            committed: false,
-        };
-        incoming.give_to(owner)?;
-        Ok(incoming)
+        }
     }
 }
 
@@ -95,7 +125,9 @@ impl Incoming<'_> {
     /// The message as it would be read from the queue, for a delivery before it is queued.
     pub(crate) fn entry(&mut self, envelope: Envelope) -> Result<Entry, Error> {
         self.file.flush().map_err(Error::at("write", &self.tmp))?;
-        let file = File::open(&self.tmp).map_err(Error::at("read", &self.tmp))?;
+        let file =
+            if self.named { File::open(&self.tmp) } else { sys::reopen(self.file.get_ref()) };
+        let file = file.map_err(Error::at("read", &self.tmp))?;
         let id = QueueId::new(self.stamp.seconds, self.stamp.pid, 0);
         Entry::unqueued(id, envelope, file).map_err(Error::at("read", &self.tmp))
     }
@@ -117,7 +149,9 @@ impl Incoming<'_> {
         }
         self.committed = true;
         // A tmp name that stays behind is a second link to queued mail; start-up clears it.
-        let _ = fs::remove_file(&self.tmp);
+        if self.named {
+            let _ = fs::remove_file(&self.tmp);
+        }
         trigger::pull(self.spool);
         Ok(id)
     }
@@ -135,7 +169,7 @@ impl Incoming<'_> {
             let begun = if asked { self.spool.begin_journal(&id, prior) } else { Ok(()) };
             // link(2), not rename(2): it fails rather than replace another message.
             let linked = begun.and_then(|()| {
-                fs::hard_link(&self.tmp, &queued).inspect_err(|_| {
+                self.name(&queued).inspect_err(|_| {
                     if asked {
                         self.spool.forget_journal(&id);
                     }
@@ -148,6 +182,14 @@ impl Incoming<'_> {
                 }
                 Err(error) => return Err(Error::at("create", &queued)(error)),
             }
+        }
+    }
+
+    fn name(&self, queued: &Path) -> io::Result<()> {
+        if self.named {
+            fs::hard_link(&self.tmp, queued)
+        } else {
+            sys::name_file(self.file.get_ref(), queued)
         }
     }
 
@@ -169,7 +211,7 @@ impl Write for Incoming<'_> {
 
 impl Drop for Incoming<'_> {
     fn drop(&mut self) {
-        if !self.committed {
+        if self.named && !self.committed {
             let _ = fs::remove_file(&self.tmp);
         }
     }
@@ -219,11 +261,29 @@ mod tests {
         assert_eq!(fs::read(spool.queue().join("1763812000.812")).unwrap(), b"one");
     }
 
+    /// As on a system without nameless files.
+    fn named(spool: &Spool) -> Incoming<'_> {
+        spool.start(STAMP, spool.queue_owner().unwrap(), None).unwrap()
+    }
+
+    #[test]
+    fn with_a_name_too_what_is_not_committed_disappears_and_what_is_has_one_name() {
+        let (_dir, spool) = spool();
+        drop(named(&spool));
+        assert!(names(spool.tmp()).is_empty());
+        let mut incoming = named(&spool);
+        assert_eq!(names(spool.tmp()), ["812"]);
+        incoming.write_all(b"one").unwrap();
+        incoming.commit(&Prior::new(&DeliveryRequest::default())).unwrap();
+        assert!(names(spool.tmp()).is_empty());
+        assert_eq!(fs::read(spool.queue().join("1763812000.812")).unwrap(), b"one");
+    }
+
     #[test]
     fn a_file_that_a_dead_process_of_our_pid_left_is_not_overwritten() {
         let (_dir, spool) = spool();
         fs::write(spool.tmp().join("812"), "theirs").unwrap();
-        let mut incoming = spool.incoming(STAMP).unwrap();
+        let mut incoming = named(&spool);
         incoming.write_all(b"ours").unwrap();
         incoming.commit(&Prior::new(&DeliveryRequest::default())).unwrap();
         assert_eq!(fs::read(spool.tmp().join("812")).unwrap(), b"theirs");

@@ -6,6 +6,7 @@
 mod access;
 mod fifo;
 mod identity;
+mod nameless;
 mod processes;
 mod socket;
 mod space;
@@ -14,6 +15,7 @@ mod watch;
 pub(crate) use access::may_write;
 pub(crate) use fifo::make_fifo;
 pub(crate) use identity::{host_name, identity, user_name};
+pub(crate) use nameless::{O_TMPFILE, can_name_files, name_file, reopen};
 pub(crate) use processes::kill_group;
 pub(crate) use socket::limit_waiting;
 pub(crate) use space::free_bytes;

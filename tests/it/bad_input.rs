@@ -3,9 +3,9 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::house::{House, Ran, run};
 
@@ -107,8 +107,28 @@ fn a_disk_that_is_full_is_named_and_the_half_is_removed() {
     command.args(["-c", limited]).arg(house.path("bin/sendmail"));
     command.env("NULLMAILER_TEST_PREFIX", house.path(""));
     let input = format!("To: a@b.c\n\n{}", "x\n".repeat(100_000));
-    run(&mut command, input).exit(75).complains("/queue/tmp/");
+    run(&mut command, input).exit(75).complains("/queue/tmp");
     nothing_left(&house);
+}
+
+#[test]
+fn a_process_that_is_killed_in_the_middle_leaves_nothing() {
+    let house = House::new();
+    let nameless = File::options()
+        .write(true)
+        .custom_flags(nix::libc::O_TMPFILE)
+        .open(house.path("queue"))
+        .is_ok();
+    let mut child = house.command("sendmail").arg("-t").stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"To: a@b.c\n\n").unwrap();
+    // Far more than a pipe and two buffers hold: when it is written, most of it was read.
+    stdin.write_all(&vec![b'x'; 1 << 20]).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(house.queued(), []);
+    // A file system without nameless files keeps the half until the daemon clears it.
+    assert!(!nameless || house.names("tmp").is_empty());
 }
 
 #[test]
