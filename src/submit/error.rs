@@ -14,6 +14,8 @@ pub(crate) enum Error {
     /// The spool is there, but we may not write it, and there is no other way in.
     Closed {
         path: PathBuf,
+        /// There would be, but this process and its children can never have more rights.
+        no_new_privileges: bool,
     },
     /// The spool has less room than `minfree`.
     Full {
@@ -47,11 +49,14 @@ impl fmt::Display for Error {
         match self {
             Self::Config(error) => error.fmt(f),
             Self::Spool(error) => error.fmt(f),
-            Self::Closed { path } => write!(
-                f,
-                "cannot write {}: permission denied, and there is no set-uid nullmailer-queue",
-                path.display()
-            ),
+            Self::Closed { path, no_new_privileges } => {
+                let why = if *no_new_privileges {
+                    "NoNewPrivileges keeps nullmailer-queue from its rights"
+                } else {
+                    "there is no set-uid nullmailer-queue"
+                };
+                write!(f, "cannot write {}: permission denied, and {why}", path.display())
+            }
             Self::Full { path } => {
                 write!(
                     f,

@@ -58,10 +58,14 @@ impl Submitter {
             Err(closed) => {
                 let program = self.directories.sbin.join("nullmailer-queue");
                 // Our own link to this very binary would come back here with the same rights.
-                if program::is_set_uid(&program) {
-                    program::submit(&program, submission).map(|()| None)
-                } else {
-                    Err(closed)
+                if !program::is_set_uid(&program) {
+                    return Err(closed);
+                }
+                match closed {
+                    Error::Closed { path, .. } if sys::no_new_privileges() => {
+                        Err(Error::Closed { path, no_new_privileges: true })
+                    }
+                    _ => program::submit(&program, submission).map(|()| None),
                 }
             }
         }
@@ -73,7 +77,7 @@ impl Submitter {
         if sys::may_write(&spool.queue()) {
             Ok(spool)
         } else {
-            Err(Error::Closed { path: spool.queue() })
+            Err(Error::Closed { path: spool.queue(), no_new_privileges: false })
         }
     }
 

@@ -27,6 +27,14 @@ pub(crate) fn identity() -> Identity {
     }
 }
 
+/// Whether set-uid files are without effect for this process, as under NoNewPrivileges=yes.
+pub(crate) fn no_new_privileges() -> bool {
+    #[cfg(target_os = "linux")]
+    return nix::sys::prctl::get_no_new_privs().unwrap_or(false);
+    #[cfg(not(target_os = "linux"))]
+    false
+}
+
 /// The login name of `uid`, if the system has an entry for it; containers often have none.
 pub(crate) fn user_name(uid: u32) -> Option<String> {
     unistd::User::from_uid(uid.into()).ok().flatten().map(|user| user.name)

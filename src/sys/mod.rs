@@ -14,7 +14,7 @@ mod watch;
 
 pub(crate) use access::may_write;
 pub(crate) use fifo::make_fifo;
-pub(crate) use identity::{host_name, identity, user_name};
+pub(crate) use identity::{host_name, identity, no_new_privileges, user_name};
 pub(crate) use nameless::{O_TMPFILE, can_name_files, name_file, reopen};
 pub(crate) use processes::kill_group;
 pub(crate) use socket::limit_waiting;

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
@@ -148,6 +148,53 @@ fn a_spool_that_is_gone_or_closed_is_named() {
     fs::set_permissions(house.path("queue/queue"), fs::Permissions::from_mode(0o700)).unwrap();
     let _ = fs::remove_file(house.path("queue/queue/probe"));
     nothing_left(&house);
+}
+
+/// A call by somebody who may not write the spool: nobody, where the tests run as root.
+fn by_nobody(house: &House, no_new_privileges: bool) -> Ran {
+    let open = |path: &str, mode| {
+        fs::set_permissions(house.path(path), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for path in ["", "conf", "bin", "sbin", "queue"] {
+        open(path, 0o755);
+    }
+    for file in fs::read_dir(house.path("conf")).unwrap() {
+        fs::set_permissions(file.unwrap().path(), fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    for folder in ["queue", "tmp", "failed", "status"] {
+        fs::create_dir_all(house.path("queue").join(folder)).unwrap();
+        open(&format!("queue/{folder}"), 0o555);
+    }
+    let mut setpriv = Command::new("setpriv");
+    if fs::metadata("/proc/self").unwrap().uid() == 0 {
+        setpriv.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    }
+    if no_new_privileges {
+        setpriv.arg("--no-new-privs");
+    }
+    // The test's own copy: the binary may lie where nobody may go.
+    let copy = house.path("bin/copy");
+    fs::create_dir_all(&copy).unwrap();
+    open("bin/copy", 0o755);
+    let copy = copy.join("sendmail");
+    let mut cp = Command::new("cp");
+    run(cp.arg("-L").arg(house.path("bin/sendmail")).arg(&copy), "").success();
+    setpriv.arg(copy).arg("a@b.c").env("NULLMAILER_TEST_PREFIX", house.path(""));
+    run(&mut setpriv, "x\n")
+}
+
+#[test]
+fn somebody_who_may_not_write_the_spool_is_told_what_is_missing() {
+    let house = House::new();
+    by_nobody(&house, true).exit(77).complains("there is no set-uid nullmailer-queue");
+
+    // One that is set-uid and always fails, so that its exit code tells that it ran.
+    let queue = house.path("sbin/nullmailer-queue");
+    fs::remove_file(&queue).unwrap();
+    fs::write(&queue, "#!/bin/sh\nexit 75\n").unwrap();
+    fs::set_permissions(&queue, fs::Permissions::from_mode(0o4755)).unwrap();
+    by_nobody(&house, true).exit(77).complains("NoNewPrivileges keeps nullmailer-queue");
+    by_nobody(&house, false).exit(75).complains("nullmailer-queue failed with exit code 75");
 }
 
 #[test]
