@@ -158,6 +158,8 @@ async fn through(
             // came next is chance, and nothing of it was taken.
             Some(fault)
                 if !fresh && fault.phase == Phase::Envelope && nothing_settled(&delivery) => {}
+            // One file that cannot be read is no reason to keep other mail from the remote.
+            Some(fault) if fault.phase == Phase::Message => return Ok(delivery),
             Some(fault) => {
                 let (reason, now) = (fault.reason(), Instant::now());
                 route.health.borrow_mut().broke(reason, &plan.schedule, now);
