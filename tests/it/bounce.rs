@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use crate::house::{House, run};
+use crate::house::{House, has, run};
 use crate::report::{assert_lines, read};
 use crate::smarthost::Sink;
 
@@ -36,6 +36,9 @@ const FROM_AND_TO: &str = "root@h.example\nok@x.example\ngone@x.example\nfull@y.
 
 #[test]
 fn one_bounce_says_for_each_recipient_what_was_said_about_it() {
+    if !has("python3") {
+        return;
+    }
     let sink = Sink::new()
         .offers(&["8BITMIME", "ENHANCEDSTATUSCODES"])
         .answers("RCPT TO:<gone@*", "550-5.1.1 r\u{e9}fus\u{e9}\r\n550 5.1.1 \u{1b}[31mgone")
@@ -64,6 +67,9 @@ fn one_bounce_says_for_each_recipient_what_was_said_about_it() {
 
 #[test]
 fn a_bounce_returns_what_the_administrator_or_the_sender_wants() {
+    if !has("python3") {
+        return;
+    }
     for (parameters, lines, body) in [
         ("", "0", "''"),
         ("", "1", "'.one\\n'"),
@@ -97,6 +103,9 @@ fn a_sender_that_does_not_want_to_know_is_not_told() {
 
 #[test]
 fn mail_that_became_too_old_says_so_and_what_the_last_trouble_was() {
+    if !has("python3") {
+        return;
+    }
     let sink = Sink::new().answers("RCPT TO:<gone@*", "450 4.2.0 busy, come again");
     let house = House::new();
     house.control("remotes", &sink.remote("")).control("pausetime", "0");
@@ -123,6 +132,9 @@ fn mail_that_became_too_old_says_so_and_what_the_last_trouble_was() {
 
 #[test]
 fn a_protocol_program_speaks_in_the_bounce_under_its_own_name() {
+    if !has("python3") {
+        return;
+    }
     let house = House::new();
     let program = house.path("protocols/dummy");
     std::fs::create_dir_all(house.path("protocols")).unwrap();
@@ -149,6 +161,9 @@ fn a_protocol_program_speaks_in_the_bounce_under_its_own_name() {
 
 #[test]
 fn the_sender_hears_of_a_delay_once_and_when_it_would_end() {
+    if !has("python3") {
+        return;
+    }
     let sink = Sink::new().answers("RCPT TO:<busy@*", "450 4.2.0 busy, come again");
     let house = House::new();
     house.control("remotes", &sink.remote("")).control("pausetime", "0");

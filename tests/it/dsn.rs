@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use crate::house::{House, Ran};
+use crate::house::{House, Ran, has};
 use crate::report::assert_lines;
 
 const MAIL: &str = "root@h.example\ngone@x.example\nb@y.example\n\n\
@@ -22,6 +22,9 @@ fn dsn(house: &House, args: &[&str], input: impl AsRef<[u8]>) -> Ran {
 
 #[test]
 fn a_report_is_read_by_mail_programs() {
+    if !has("python3") {
+        return;
+    }
     let house = House::new();
     let args = [
         "--remote=smart.example",
@@ -58,6 +61,9 @@ fn a_report_is_read_by_mail_programs() {
 
 #[test]
 fn what_a_server_said_cannot_forge_a_report() {
+    if !has("python3") {
+        return;
+    }
     let house = House::new();
     let said =
         "SMTP; 550 no\r\nStatus: 2.0.0\n\n--x--\nAction: delivered \u{1b}[2J r\u{e9}fus\u{e9} ";
@@ -70,6 +76,9 @@ fn what_a_server_said_cannot_forge_a_report() {
 
 #[test]
 fn a_host_name_or_id_from_outside_cannot_add_a_field() {
+    if !has("python3") {
+        return;
+    }
     let house = House::new();
     let args = ["--remote=evil\nStatus: 2.0.0", "5.0.0"];
     assert_lines(&read(&dsn(&house, &args, MAIL).success().stdout), &["1.Status: '5.0.0'"]);
@@ -78,6 +87,9 @@ fn a_host_name_or_id_from_outside_cannot_add_a_field() {
 
 #[test]
 fn the_report_goes_to_the_sender_or_where_bounceto_says() {
+    if !has("python3") {
+        return;
+    }
     let house = House::new();
     house.control("bounceto", "bounces@h.example\n");
     let ran = dsn(&house, &["5.0.0"], MAIL).success();
@@ -87,6 +99,9 @@ fn the_report_goes_to_the_sender_or_where_bounceto_says() {
 
 #[test]
 fn a_report_on_a_report_goes_to_the_administrator_or_nowhere() {
+    if !has("python3") {
+        return;
+    }
     let house = House::new();
     let bounce = "\na@x.example\n\nSubject: x\n\n";
     dsn(&house, &["5.0.0"], bounce).exit(78).complains("neither doublebounceto nor adminaddr");
@@ -104,6 +119,9 @@ fn a_report_on_a_report_goes_to_the_administrator_or_nowhere() {
 
 #[test]
 fn a_report_carries_as_much_of_the_body_as_is_asked_for() {
+    if !has("python3") {
+        return;
+    }
     let house = House::new();
     let body = |args: &[&str]| {
         let found = read(&dsn(&house, args, MAIL).success().stdout);
@@ -125,6 +143,9 @@ fn a_report_carries_as_much_of_the_body_as_is_asked_for() {
 
 #[test]
 fn a_delay_is_told_with_its_end_and_without_alarm() {
+    if !has("python3") {
+        return;
+    }
     let house = House::new();
     let args = ["--retry-until=1795400000", "4.2.2"];
     let found = read(&dsn(&house, &args, MAIL).success().stdout);
@@ -143,6 +164,9 @@ fn a_delay_is_told_with_its_end_and_without_alarm() {
 
 #[test]
 fn eight_bits_are_announced_and_seven_are_not_called_eight() {
+    if !has("python3") {
+        return;
+    }
     let house = House::new();
     let mail = "r@h.example\na@x.example\n\nSubject: x\n\nj\u{f6}\n";
     // A file can be looked at first.
@@ -164,6 +188,9 @@ fn eight_bits_are_announced_and_seven_are_not_called_eight() {
 
 #[test]
 fn an_address_beyond_ascii_is_reported_in_ascii() {
+    if !has("python3") {
+        return;
+    }
     let house = House::new();
     let mail = "r@h.example\nj\u{f6}@b\u{fc}cher.example\n\nSubject: x\n\n";
     let found = read(&dsn(&house, &["5.1.1"], mail).success().stdout);

@@ -167,6 +167,19 @@ pub fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_nullmailer"))
 }
 
+/// Whether there is a program that some tests check with. In CI there must be: a check that is
+/// passed over everywhere is none.
+#[track_caller]
+pub fn has(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
+    assert!(found || std::env::var_os("CI").is_none(), "{program} is not installed");
+    if !found {
+        eprintln!("not checked: {program} is not installed");
+    }
+    found
+}
+
 /// Runs a command to its end with `input` on stdin. A program that does not read it all is no error.
 pub fn run(command: &mut Command, input: impl AsRef<[u8]>) -> Ran {
     let mut child = command

@@ -14,8 +14,8 @@ use rustls::HandshakeKind;
 
 pub(super) use desk::pem;
 use desk::{
-    Desk, Issued, NAME, OpenSsl, ca_params, connect, insecure, params, refused, set_up, verdict,
-    words,
+    Desk, Issued, NAME, OpenSsl, ca_params, connect, has_openssl, insecure, params, refused,
+    set_up, verdict, words,
 };
 
 #[test]
@@ -226,6 +226,9 @@ fn a_client_certificate_goes_out_with_its_chain() {
 
 #[test]
 fn a_key_that_does_not_serve_is_refused_before_anything_is_sent() {
+    if !has_openssl() {
+        return;
+    }
     let desk = Desk::new();
     let us = Issued::by_itself(params(&["us.example"]));
     let cert = format!("x509certfile={}", desk.file("cert.pem", us.pem()).display());
@@ -254,6 +257,9 @@ fn a_key_that_does_not_serve_is_refused_before_anything_is_sent() {
 
 #[test]
 fn keys_of_every_usual_kind_load() {
+    if !has_openssl() {
+        return;
+    }
     let desk = Desk::new();
     desk.openssl(&[
         "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=us", "-keyout", "rsa8.pem",
@@ -356,6 +362,9 @@ const SERVE: &[&str] = &["-cert", "leaf.crt", "-key", "leaf.key", "-cipher", "AL
 
 #[test]
 fn weak_certificates_are_refused_with_the_reason_and_insecure_takes_them_all() {
+    if !has_openssl() {
+        return;
+    }
     let san = Some("subjectAltName=DNS:mail.example");
     for (key, digest, extensions, reason) in [
         ("rsa:2048", "-sha256", san, None),
@@ -381,6 +390,9 @@ fn weak_certificates_are_refused_with_the_reason_and_insecure_takes_them_all() {
 
 #[test]
 fn what_rustls_does_not_speak_fails_with_a_sentence() {
+    if !has_openssl() {
+        return;
+    }
     let desk = Desk::new();
     old_certificates(&desk, "rsa:2048", "-sha256", Some("subjectAltName=DNS:mail.example"));
     let only = |args: &[&str]| {
