@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::ledger::Ledger;
 use super::plan::{Plan, Route};
 use crate::log::{Log, Via};
 use crate::mail::{Address, EnhancedCode, Outcome, Protocol, Reason, Remote};
 use crate::spool::{Entry, Event};
-use crate::transport::{Cause, Delivery, Fault, Mail, Phase, Session};
+use crate::transport::{Cause, Delivery, Fault, Mail, Phase, Served, Session};
 
 /// What an attempt came to, for each recipient that was waiting.
 pub(super) struct Attempt {
@@ -24,6 +25,8 @@ pub(super) struct Verdict {
     pub(super) host: Option<String>,
     pub(super) protocol: Protocol,
     pub(super) outcome: Outcome,
+    /// It is in the journal already.
+    pub(super) written: bool,
 }
 
 /// Offers the message to each remote until no recipient waits or no remote is left.
@@ -35,6 +38,7 @@ pub(super) async fn attempt(
     entry: &Entry,
     pending: Vec<Address>,
     age: Duration,
+    ledger: &Ledger<'_>,
 ) -> Attempt {
     let waiting = |recipient| Verdict {
         recipient,
@@ -44,6 +48,7 @@ pub(super) async fn attempt(
             EnhancedCode::new(4, 3, 5),
             "no remote to send to",
         )),
+        written: false,
     };
     let mut result = Attempt { verdicts: pending.into_iter().map(waiting).collect(), tried: false };
     for route in &plan.routes {
@@ -51,7 +56,8 @@ pub(super) async fn attempt(
         if rest.is_empty() {
             break;
         }
-        match through(plan, log, entry, route, &rest, age).await {
+        result.note_served(ledger);
+        match through(plan, log, entry, route, &rest, age, ledger).await {
             Ok(delivery) => {
                 result.tried = true;
                 log_outcome(log, delivery.fault.as_ref(), &delivery.outcomes);
@@ -62,6 +68,9 @@ pub(super) async fn attempt(
                 result.merge(&route.remote, outcomes);
             }
         }
+    }
+    for verdict in &mut result.verdicts {
+        verdict.written = ledger.is_written(&verdict.recipient);
     }
     result
 }
@@ -81,6 +90,12 @@ impl Attempt {
     /// Those whose last word is "later".
     pub(super) fn waiting(&self) -> impl Iterator<Item = &Verdict> {
         self.verdicts.iter().filter(|one| matches!(one.outcome, Outcome::Deferred(_)))
+    }
+
+    /// Another remote is about to be asked for the rest.
+    fn note_served(&self, ledger: &Ledger<'_>) {
+        let served = self.verdicts.iter().filter(|one| matches!(one.outcome, Outcome::Sent(_)));
+        ledger.take(served.map(Verdict::event));
     }
 
     /// Takes over the outcomes of one remote, which are those of the waiting, in their order.
@@ -103,6 +118,7 @@ async fn through(
     route: &Route,
     recipients: &[Address],
     age: Duration,
+    ledger: &Ledger<'_>,
 ) -> Result<Delivery, Reason> {
     let resting = || {
         let health = route.health.borrow();
@@ -128,6 +144,14 @@ async fn through(
         offset: entry.offset,
         size: entry.size,
     };
+    let served = |which: &[usize], outcome: &Outcome| {
+        let remote = route.remote.host.as_str();
+        ledger.take(which.iter().map(|which| Event {
+            recipient: &recipients[*which],
+            remote,
+            outcome,
+        }));
+    };
     let mut kept = slot.reuse();
     loop {
         let fresh = kept.is_none();
@@ -135,7 +159,12 @@ async fn through(
             Some(kept) => kept,
             None => (open(plan, log, route).await?, 0),
         };
-        let delivery = deliver(plan, &mut session, &mail).await;
+        let mut delivery = deliver(plan, &mut session, &mail, &served).await;
+        for (recipient, outcome) in recipients.iter().zip(&mut delivery.outcomes) {
+            if let Some(served) = ledger.outcome(recipient) {
+                *outcome = served;
+            }
+        }
         for (recipient, outcome) in recipients.iter().zip(&delivery.outcomes) {
             log.recipient(&entry.id, recipient, &via(route, &session), age.as_secs(), outcome);
         }
@@ -191,9 +220,16 @@ async fn open(plan: &Plan, log: &Log, route: &Route) -> Result<Session, Reason> 
 
 /// The transaction, within `sendtimeout`. A session whose time is up is dropped as it is: a QUIT
 /// might land in the middle of the message.
-async fn deliver(plan: &Plan, session: &mut Session, mail: &Mail<'_>) -> Delivery {
-    let Some(limit) = plan.settings.send_timeout else { return session.deliver(mail).await };
-    if let Ok(delivery) = timeout(limit, session.deliver(mail)).await {
+async fn deliver(
+    plan: &Plan,
+    session: &mut Session,
+    mail: &Mail<'_>,
+    served: Served<'_>,
+) -> Delivery {
+    let Some(limit) = plan.settings.send_timeout else {
+        return session.deliver(mail, served).await;
+    };
+    if let Ok(delivery) = timeout(limit, session.deliver(mail, served)).await {
         return delivery;
     }
     let cause = Cause::Broke("sendtimeout is over".to_owned());

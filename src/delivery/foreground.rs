@@ -5,11 +5,13 @@
 //! there to hear it.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::task::LocalSet;
 
 use super::attempt::{Verdict, attempt};
 use super::bounce::Bouncer;
+use super::ledger::Ledger;
 use super::plan::Plan;
 use crate::config::Settings;
 use crate::log::Log;
@@ -43,7 +45,7 @@ pub(crate) fn deliver_now(
     let plan = Rc::new(Plan::new(settings, dialer));
     let tried = LocalSet::new().block_on(runtime, async {
         let pending = entry.pending();
-        let tried = attempt(&plan, log, &entry, pending, std::time::Duration::ZERO).await;
+        let tried = attempt(&plan, log, &entry, pending, Duration::ZERO, &Ledger::default()).await;
         plan.close().await;
         tried
     });

@@ -10,6 +10,7 @@ mod engine;
 mod foreground;
 mod health;
 mod index;
+mod ledger;
 mod pace;
 mod plan;
 mod pool;

@@ -53,7 +53,8 @@ impl Settler<'_> {
             self.spool.remove(&entry.id)?;
             return Ok(Next::Gone);
         }
-        self.record(entry, time, attempt.tried, &sent)?;
+        let unwritten: Vec<_> = sent.into_iter().filter(|one| !one.written).collect();
+        self.record(entry, time, attempt.tried, &unwritten)?;
         if over {
             self.log.moving_to_failed(&entry.id);
         }

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use super::connect::Addresses;
 use super::smtp::{self, Io, Share};
 use super::tls::{self, TlsClient};
-use super::{Cause, Delivery, Fault, Mail, Phase, external, qmqp};
+use super::{Cause, Delivery, Fault, Mail, Phase, Served, external, qmqp};
 use crate::mail::{Helo, Protocol, Remote, Security};
 
 /// How long certificates and CRLs are used before their files are read again.
@@ -173,9 +173,9 @@ fn setup(sentence: String) -> Fault {
 
 impl Session {
     /// Sends one message: a verdict for each recipient, and the fault if the session broke.
-    pub(crate) async fn deliver(&mut self, mail: &Mail<'_>) -> Delivery {
+    pub(crate) async fn deliver(&mut self, mail: &Mail<'_>, served: Served<'_>) -> Delivery {
         match &mut self.0 {
-            Kind::Smtp(session) => smtp::deliver(session, mail, Share::Each).await,
+            Kind::Smtp(session) => smtp::deliver(session, mail, Share::Each, served).await,
             Kind::Qmqp(session) => session.deliver(mail).await,
             Kind::External(session) => session.deliver(mail).await,
         }
@@ -185,9 +185,9 @@ impl Session {
     /// not sent. For callers with one verdict for all.
     pub(crate) async fn deliver_to_all(&mut self, mail: &Mail<'_>) -> Delivery {
         match &mut self.0 {
-            Kind::Smtp(session) => smtp::deliver(session, mail, Share::AllOrNone).await,
+            Kind::Smtp(session) => smtp::deliver(session, mail, Share::AllOrNone, &|_, _| {}).await,
             // These know one verdict only.
-            Kind::Qmqp(_) | Kind::External(_) => self.deliver(mail).await,
+            Kind::Qmqp(_) | Kind::External(_) => self.deliver(mail, &|_, _| {}).await,
         }
     }
 

@@ -37,6 +37,10 @@ pub(crate) struct Mail<'a> {
     pub(crate) size: u64,
 }
 
+/// Told which recipients were served, by their places in [`Mail::recipients`], while others of the
+/// same message are still to be seen to: what comes next may take long, or be cut short.
+pub(crate) type Served<'a> = &'a dyn Fn(&[usize], &Outcome);
+
 /// What came of one transaction.
 #[derive(Debug)]
 #[must_use]

@@ -79,6 +79,38 @@ fn a_remote_that_hangs_is_left_when_the_limit_is_over() {
 }
 
 #[test]
+fn who_was_served_before_sendtimeout_is_not_served_again() {
+    for offer in offers() {
+        let sink = Sink::new()
+            .offers(offer)
+            .answers_once("RCPT TO:<b@*", "452 4.5.3 too many recipients")
+            .answers("RCPT TO:<b@*", Answer::Hang);
+        let house = house(&sink.remote(""));
+        house.control("sendtimeout", "1");
+        queue(&house, &RECIPIENTS);
+        once(&house);
+        assert_eq!(waiting(&house), ["b@x.example"], "{offer:?}");
+        sink.accept_everything();
+        once(&house);
+        let got: Vec<_> = sink.messages().into_iter().map(|one| one.recipients).collect();
+        assert_eq!(got, [["a@x.example"], ["b@x.example"]], "{offer:?}");
+    }
+}
+
+#[test]
+fn who_was_served_is_written_down_before_the_next_remote_is_asked() {
+    let first = Sink::new().answers("RCPT TO:<b@*", "450 4.2.0 later");
+    let second = Sink::new().answers("EHLO*", Answer::Hang);
+    let house = house(&format!("{}{}", first.remote(""), second.remote("")));
+    house.control("pausetime", "60");
+    queue(&house, &RECIPIENTS);
+    let daemon = Daemon::start(&house);
+    second.wait_for_command("EHLO*");
+    assert_eq!(waiting(&house), ["b@x.example"]);
+    daemon.crash();
+}
+
+#[test]
 fn sendtimeout_ends_what_no_other_limit_ends() {
     let sink = Sink::new().answers("DATA", Answer::Hang);
     let house = house(&sink.remote(""));

@@ -16,6 +16,7 @@ use self::learn::seed;
 use super::attempt::attempt;
 use super::bounce::Bouncer;
 use super::index::Index;
+use super::ledger::Ledger;
 use super::plan::Plan;
 use super::settle::{Next, Settler};
 use super::width::Width;
@@ -375,7 +376,8 @@ async fn deliver(core: &Core, plan: &Plan, id: &QueueId, age: Duration) -> Resul
     };
     let time = (core.clock)().unix();
     let pending = entry.pending();
-    let attempt = attempt(plan, &core.log, &entry, pending, age).await;
+    let ledger = Ledger::new(&core.spool, &core.log, &entry, time);
+    let attempt = attempt(plan, &core.log, &entry, pending, age, &ledger).await;
     let settler = Settler { plan, log: &core.log, spool: &core.spool, bouncer: &core.bouncer };
     settler.settle(&entry, attempt, time, age).map_err(|error| error.to_string())
 }

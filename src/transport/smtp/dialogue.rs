@@ -135,7 +135,7 @@ pub(in crate::transport) async fn deliver_over(
         offset: 10,
         size: text.len() as u64,
     };
-    super::deliver(session, &mail, super::Share::Each).await
+    super::deliver(session, &mail, super::Share::Each, &|_, _| {}).await
 }
 
 pub(in crate::transport) fn run<T>(future: impl Future<Output = T>) -> T {

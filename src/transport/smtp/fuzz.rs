@@ -105,7 +105,7 @@ async fn client(io: DuplexStream) -> Vec<Delivery> {
             offset: 0,
             size: MESSAGE.len() as u64,
         };
-        deliveries.push(deliver(&mut session, &mail, Share::Each).await);
+        deliveries.push(deliver(&mut session, &mail, Share::Each, &|_, _| {}).await);
     }
     session.close().await;
     deliveries

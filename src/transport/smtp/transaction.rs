@@ -12,7 +12,7 @@ use super::session::{Session, limit};
 use super::survey::Survey;
 use crate::mail::downgrade::Changes;
 use crate::mail::{EnhancedCode, Outcome, Reason, Reply, Scope, judge};
-use crate::transport::{Cause, Delivery, Fault, Mail, Phase};
+use crate::transport::{Cause, Delivery, Fault, Mail, Phase, Served};
 
 /// What is sent before a reply is read must fit the buffers between us and the server, else both
 /// sides wait for the other to read (RFC 2920 §3.1).
@@ -24,11 +24,16 @@ const WHOLE: u64 = 64 * 1024;
 const WINDOW: usize = 8;
 
 /// Sends a message; the session is ready for the next one unless something broke.
-pub(crate) async fn deliver(session: &mut Session, mail: &Mail<'_>, share: Share) -> Delivery {
+pub(crate) async fn deliver(
+    session: &mut Session,
+    mail: &Mail<'_>,
+    share: Share,
+    served: Served<'_>,
+) -> Delivery {
     session.enter(Phase::Envelope);
     let verdicts = vec![None; mail.recipients.len()];
     let mut transaction =
-        Transaction { session, mail, share, changes: Changes::default(), verdicts };
+        Transaction { session, mail, share, served, changes: Changes::default(), verdicts };
     let fault = transaction.run().await.err();
     let Transaction { session, verdicts, .. } = transaction;
     if fault.is_none() {
@@ -55,6 +60,7 @@ struct Transaction<'a> {
     session: &'a mut Session,
     mail: &'a Mail<'a>,
     share: Share,
+    served: Served<'a>,
     changes: Changes,
     /// In the order of the recipients.
     verdicts: Vec<Option<Outcome>>,
@@ -149,6 +155,12 @@ impl Transaction<'_> {
             self.hold_back();
         }
         self.text(following, &round).await?;
+        if let Some(outcome @ Outcome::Sent(_)) =
+            round.accepted.first().and_then(|which| self.verdicts[*which].as_ref())
+            && !round.again.is_empty()
+        {
+            (self.served)(&round.accepted, outcome);
+        }
         Ok(round.again)
     }
 

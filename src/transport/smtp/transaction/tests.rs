@@ -281,7 +281,7 @@ fn a_message_that_cannot_be_read_to_its_end_is_not_ended() {
             offset: 0,
             size: 200,
         };
-        let delivery = super::deliver(&mut session, &mail, Share::Each).await;
+        let delivery = super::deliver(&mut session, &mail, Share::Each, &|_, _| {}).await;
         assert_eq!(verdicts(&delivery), ["later"]);
         assert_eq!(delivery.fault.unwrap().phase, Phase::Message);
         session.close().await;
