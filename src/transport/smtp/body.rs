@@ -102,6 +102,10 @@ impl Lines {
     /// LF and CR LF become CR LF. CRs before a line end go with it, as two conversions in a row
     /// leave them; any other CR becomes a blank, as Postfix has it.
     pub(super) fn feed(&mut self, mut text: &[u8], wire: &mut Vec<u8>) {
+        wire.reserve(text.len() + text.len() / 16);
+        if self.pending == 0 && memchr::memchr(b'\r', text).is_none() {
+            return self.feed_unix(text, wire);
+        }
         while let Some(at) = memchr::memchr2(b'\r', b'\n', text) {
             self.plain(&text[..at], wire);
             if text[at] == b'\r' {
@@ -114,6 +118,18 @@ impl Lines {
             text = &text[at + 1..];
         }
         self.plain(text, wire);
+    }
+
+    /// The same for text without CR: what a stored message nearly always is.
+    fn feed_unix(&mut self, text: &[u8], wire: &mut Vec<u8>) {
+        let mut begin = 0;
+        for end in memchr::memchr_iter(b'\n', text) {
+            self.plain(&text[begin..end], wire);
+            wire.extend_from_slice(b"\r\n");
+            self.at_line_start = true;
+            begin = end + 1;
+        }
+        self.plain(&text[begin..], wire);
     }
 
     /// Ends the last line, if it has no end of its own.

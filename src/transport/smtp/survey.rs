@@ -67,11 +67,11 @@ impl Watch {
 
 /// LFs without a CR before them.
 fn bare_line_ends(before: u8, block: &[u8]) -> u64 {
-    let bare = |at: &usize| {
-        let previous = if *at == 0 { before } else { block[*at - 1] };
-        previous != b'\r'
-    };
-    memchr::memchr_iter(b'\n', block).filter(bare).count() as u64
+    let ends = memchr::memchr_iter(b'\n', block).count();
+    let after_cr = |at: &usize| block.get(at + 1) == Some(&b'\n');
+    let mut whole = memchr::memchr_iter(b'\r', block).filter(after_cr).count();
+    whole += usize::from(before == b'\r' && block.first() == Some(&b'\n'));
+    (ends - whole) as u64
 }
 
 /// Where the body begins: behind the first line end that follows another, or begins the message.
