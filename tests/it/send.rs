@@ -21,6 +21,11 @@ fn queue(house: &House, recipients: &[&str], message: &str) {
     house.run("nullmailer-queue", [""; 0], envelope + message).success();
 }
 
+fn base64(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
 /// Runs through the queue once and ends.
 fn once(house: &House) -> String {
     house.control("pausetime", "0");
@@ -53,6 +58,56 @@ fn what_arrives_is_what_was_queued_however_the_connection_is_secured() {
         assert_eq!(got.text(), format!("{expected}\n"), "{log}");
         assert!(house.names("queue").is_empty() && house.names("status").is_empty());
     }
+}
+
+#[test]
+fn what_sendmail_is_given_arrives_over_every_kind_of_connection_and_login() {
+    let certificates = Certificates::new();
+    let login = base64(b"\0me\0secret");
+    for options in ["", "starttls", "tls"] {
+        for auth in [false, true] {
+            let sink = Sink::new().offers(&["AUTH PLAIN LOGIN"]).answers("AUTH*", "235 2.7.0 ok");
+            let sink = match options {
+                "starttls" => sink.starttls(&certificates),
+                "tls" => sink.implicit_tls(&certificates),
+                _ => sink,
+            };
+            let house = house("");
+            house.control("ca.pem", &certificates.authority);
+            let ca = format!("x509cafile={}", house.path("conf/ca.pem").display());
+            let words = [
+                options,
+                if options.is_empty() { "" } else { &ca },
+                if auth { "user=me pass=secret" } else { "" },
+            ];
+            house.control("remotes", &sink.remote(&words.join(" ")));
+            let message = "To: a@x.example\nSubject: x\n\nhi\n";
+            house.run("sendmail", ["-t"], message).success();
+            let stored = house.path("queue/queue").join(house.only_queued().id);
+            let stored = fs::read_to_string(stored).unwrap();
+            let log = once(&house);
+            let got = sink.only_message();
+            assert_eq!(got.secure, !options.is_empty(), "{log}");
+            assert_eq!(got.text(), stored.split_once("\n\n").unwrap().1);
+            assert!(got.text().contains("\nSubject: x\n") && got.text().ends_with("\n\nhi\n"));
+            let said = sink.commands().contains(&format!("AUTH PLAIN {login}"));
+            assert_eq!(said, auth, "{options}: {:?}", sink.commands());
+        }
+    }
+}
+
+#[test]
+fn a_refused_login_is_logged_as_ours_to_mend_and_delays_the_mail() {
+    let sink =
+        Sink::new().offers(&["AUTH PLAIN"]).answers("AUTH*", "535 5.7.8 wrong password\u{1b}[31m");
+    let house = house(&sink.remote("user=me pass=secret"));
+    queue(&house, &["a@x.example"], "Subject: x\n\nhi\n");
+    let log = once(&house);
+    let line = log.lines().find(|line| line.starts_with("remote-failed")).unwrap();
+    assert!(line.contains(&format!("remote=127.0.0.1 port={}", sink.port())), "{line}");
+    assert!(line.contains("login: server said 535 5.7.8 wrong password"), "{line}");
+    assert!(!log.contains("secret") && !log.contains('\u{1b}'), "{log}");
+    assert_eq!((house.queued().len(), house.names("failed").len()), (1, 0));
 }
 
 #[test]
@@ -166,6 +221,27 @@ fn the_size_of_a_message_costs_no_memory() {
     assert!(got[1].data.len() > 100_000_000);
     let grown = daemon.peak_memory() - small;
     assert!(grown < 8 * 1024, "{grown} KiB more for 100 MB");
+}
+
+#[test]
+fn an_injector_holds_no_more_of_a_large_message_than_of_a_small_one() {
+    let house = house("");
+    let mut command = house.command("nullmailer-inject");
+    let mut child = command.arg("a@x.example").stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"Subject: large\n\n").unwrap();
+    let megabyte = ("x".repeat(63) + "\n").repeat(1 << 14);
+    // What a pipe cannot hold was read when the write is over.
+    stdin.write_all(megabyte.as_bytes()).unwrap();
+    let small = crate::daemon::peak_memory(child.id());
+    for _ in 0..100 {
+        stdin.write_all(megabyte.as_bytes()).unwrap();
+    }
+    let grown = crate::daemon::peak_memory(child.id()) - small;
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+    assert!(grown < 1024, "{grown} KiB more for 100 MB");
+    assert!(house.only_queued().message.len() > 100 << 20);
 }
 
 #[test]
