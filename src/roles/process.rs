@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::hash::RandomState;
 use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::tz::TimeZone;
@@ -52,20 +52,30 @@ pub(crate) fn moment() -> Moment {
 
 /// The local time zone, UTC where the system knows none.
 ///
-/// Without `$TZ` it is in one file; looking for that file's name in the whole database, as a library
-/// must, would cost more than all the rest of queueing a message.
+/// Its rules are in one file. Finding that by way of a list of the whole database, as a library must,
+/// would cost more than all the rest of queueing a message.
 pub(crate) fn time_zone() -> TimeZone {
-    match std::env::var_os("TZ") {
-        None => machine_time_zone(),
-        Some(_) => TimeZone::try_system().unwrap_or(TimeZone::UTC),
-    }
+    let Some(name) = std::env::var_os("TZ") else { return machine_time_zone() };
+    let plain = |name: &&str| {
+        let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+-".contains(&byte);
+        name.starts_with(|first: char| first.is_ascii_alphabetic()) && name.bytes().all(letter)
+    };
+    let in_database = std::env::var_os("TZDIR").is_none();
+    name.to_str()
+        .filter(|_| in_database)
+        .filter(plain)
+        .and_then(|name| read_rules(Path::new("/usr/share/zoneinfo").join(name)))
+        .or_else(|| TimeZone::try_system().ok())
+        .unwrap_or(TimeZone::UTC)
 }
 
 /// The machine's time zone, and that of a set-uid process: `$TZ` may name any file.
 pub(crate) fn machine_time_zone() -> TimeZone {
-    let rules = std::fs::read("/etc/localtime").ok();
-    let zone = rules.and_then(|rules| TimeZone::tzif("/etc/localtime", &rules).ok());
-    zone.unwrap_or(TimeZone::UTC)
+    read_rules("/etc/localtime").unwrap_or(TimeZone::UTC)
+}
+
+fn read_rules(path: impl AsRef<Path>) -> Option<TimeZone> {
+    TimeZone::tzif("local", &std::fs::read(path).ok()?).ok()
 }
 
 /// Takes mail in as our caller. `$NULLMAILER_QUEUE` is followed unless we are set-uid; set but

@@ -69,6 +69,11 @@ fn a_date_is_local_time() {
     };
     assert!(date("UTC-05:30").ends_with(" +0530"));
     assert!(date("XXX3:30").ends_with(" -0330"));
+    assert!(date("Nowhere/At_All").ends_with(" +0000"));
+    if std::path::Path::new("/usr/share/zoneinfo/Asia/Kolkata").exists() {
+        assert!(date("Asia/Kolkata").ends_with(" +0530"));
+        assert!(date(":Asia/Kolkata").ends_with(" +0530"));
+    }
 }
 
 #[test]
