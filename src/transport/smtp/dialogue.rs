@@ -12,7 +12,7 @@ use crate::mail::{
 use crate::transport::{Delivery, Fault, Mail};
 
 /// Plays a dialogue: `S:` lines are sent at once, `C:` waits for a line, which may end in `*`,
-/// `C: ...` reads up to a lone dot. Ends with the dialogue; everything heard is returned.
+/// `C: ...` reads up to a lone dot, `> hang` says nothing until the client goes. Ends with the dialogue; everything heard is returned.
 pub(in crate::transport) struct Server {
     pub(in crate::transport) address: SocketAddr,
     heard: JoinHandle<Vec<u8>>,
@@ -71,6 +71,9 @@ fn play(dialogue: &str, mut stream: BufReader<std::net::TcpStream>) -> Vec<u8> {
                 assert!(fits, "heard {line:?} instead of {wanted:?}");
             }
             ("> ", "nothing") => {}
+            ("> ", "hang") => {
+                let _ = std::io::Read::read_to_end(&mut stream, &mut heard);
+            }
             _ => panic!("{turn:?} is no turn of a dialogue"),
         }
     }

@@ -288,3 +288,29 @@ fn a_message_that_cannot_be_read_to_its_end_is_not_ended() {
     });
     assert_eq!(server.heard(), "EHLO me.example\r\n");
 }
+
+#[test]
+fn a_delivery_that_is_given_up_closes_without_another_word() {
+    let envelope = "S: 220 hi
+         C: EHLO *
+         S: 250 hi
+         C: MAIL *
+         S: 250 ok
+         C: RCPT *
+         S: 250 ok
+         C: DATA
+         ";
+    for rest in ["> hang", "S: 354 go\n> hang"] {
+        let server = Server::play(&format!("{envelope}{rest}"));
+        run(async {
+            let mut session = open(server.address).await.unwrap();
+            let delivery = deliver_over(&mut session, &["a@x"], b"A: b\n\nc\n");
+            let limit = std::time::Duration::from_millis(500);
+            assert!(tokio::time::timeout(limit, delivery).await.is_err());
+            assert!(!session.is_reusable());
+            session.close().await;
+        });
+        let heard = server.heard();
+        assert!(heard.starts_with("EHLO ") && !heard.contains("QUIT"), "{heard}");
+    }
+}
