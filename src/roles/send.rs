@@ -95,7 +95,7 @@ async fn watch_trigger(mut trigger: pipe::Receiver, wakes: mpsc::Sender<Wake>) {
 async fn watch_queue(mut watch: Watch, wakes: mpsc::Sender<Wake>) {
     loop {
         let wake = match watch.next().await {
-            Ok(Names::Appeared(names)) => Wake::Appeared(names),
+            Ok(Names::Appeared { whole, made, written }) => Wake::Appeared { whole, made, written },
             Ok(Names::TooMany) => Wake::Rescan,
             Err(_) => return,
         };

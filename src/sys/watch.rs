@@ -8,7 +8,14 @@ use std::path::Path;
 /// What happened since the last look.
 #[derive(Debug)]
 pub(crate) enum Names {
-    Appeared(Vec<OsString>),
+    Appeared {
+        /// Moved here, or closed by whoever wrote them.
+        whole: Vec<OsString>,
+        /// Made here: by a link, and then whole, or by somebody who is about to write.
+        made: Vec<OsString>,
+        /// Written to here; they come again as whole.
+        written: Vec<OsString>,
+    },
     /// More than the kernel kept: read the folder.
     TooMany,
 }
@@ -47,7 +54,11 @@ mod linux {
             let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
             inotify.add_watch(
                 folder,
-                AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_ONLYDIR,
+                AddWatchFlags::IN_CREATE
+                    | AddWatchFlags::IN_MOVED_TO
+                    | AddWatchFlags::IN_MODIFY
+                    | AddWatchFlags::IN_CLOSE_WRITE
+                    | AddWatchFlags::IN_ONLYDIR,
             )?;
             #[expect(
                 deprecated,
@@ -66,8 +77,19 @@ mod linux {
                         if events.iter().any(|e| e.mask.contains(AddWatchFlags::IN_Q_OVERFLOW)) {
                             return Ok(Names::TooMany);
                         }
-                        let names = events.into_iter().filter_map(|event| event.name);
-                        return Ok(Names::Appeared(names.collect()));
+                        let (mut whole, mut made, mut written) = Default::default();
+                        for event in events {
+                            let names: &mut Vec<_> =
+                                if event.mask.contains(AddWatchFlags::IN_CREATE) {
+                                    &mut made
+                                } else if event.mask.contains(AddWatchFlags::IN_MODIFY) {
+                                    &mut written
+                                } else {
+                                    &mut whole
+                                };
+                            names.extend(event.name);
+                        }
+                        return Ok(Names::Appeared { whole, made, written });
                     }
                     Err(Errno::EAGAIN) => ready.clear_ready(),
                     Err(Errno::EINTR) => {}

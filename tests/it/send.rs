@@ -180,6 +180,26 @@ fn a_message_that_comes_while_the_daemon_waits_goes_out_at_once() {
 }
 
 #[test]
+fn a_message_that_is_still_being_written_into_the_queue_is_not_sent_by_half() {
+    let sink = Sink::new();
+    let house = house(&sink.remote(""));
+    let _daemon = Daemon::start(&house);
+    // What is there when the daemon starts is taken as it is.
+    queue(&house, &["c@x.example"], "Subject: x\n\n");
+    sink.wait_for(1);
+    let mut file = fs::File::create(house.path("queue/queue/by-hand")).unwrap();
+    file.write_all(b"\na@x.example\n\nSubject: x\n\n").unwrap();
+    // Another message comes and goes, so the daemon has seen the name.
+    queue(&house, &["b@x.example"], "Subject: y\n\n");
+    sink.wait_for(2);
+    file.write_all(b"the end\n").unwrap();
+    drop(file);
+    let got = sink.wait_for(3);
+    let by_hand = got.iter().find(|one| one.recipients == ["a@x.example"]).unwrap();
+    assert!(by_hand.text().ends_with("the end\n"), "{}", by_hand.text());
+}
+
+#[test]
 fn a_killed_daemon_loses_nothing_and_repeats_at_most_one() {
     let sink = Sink::new();
     let house = house(&sink.remote("connections=1"));

@@ -1,5 +1,6 @@
 //! What the engine learns between deliveries: the configuration, and which messages there are.
 
+use std::ffi::OsString;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -27,7 +28,10 @@ impl Engine {
     /// nullmailer: the control files are read again each time the queue is run.
     pub(super) fn refresh(&mut self) {
         self.reload(false);
-        self.rescan();
+        // Where every new name is told, the queue holds no surprise.
+        if !self.watched {
+            self.rescan();
+        }
     }
 
     /// Reads the configuration. What is known of the remotes stays as long as it stays the same.
@@ -66,8 +70,18 @@ impl Engine {
         }
         if changed || say {
             let dialer = Dialer::new(settings.helo.clone(), self.core.protocols.clone());
+            self.close_idle(None);
             self.plan = Some(Rc::new(Plan::new(settings, dialer)));
         }
+    }
+
+    /// Learns of messages by their names.
+    pub(super) fn appeared(&mut self, names: &[OsString]) {
+        let ids = names.iter().filter_map(|name| QueueId::parse(name));
+        let new = ids.filter(|id| !self.index.knows(id));
+        let found: Vec<_> = new.filter_map(|id| self.core.spool.stat(id)).collect();
+        let core = Rc::clone(&self.core);
+        self.learn(found, |id| core.spool.has_journal(id));
     }
 
     /// Learns of messages that came since.

@@ -30,8 +30,9 @@ use crate::submit::Submitter;
 pub(crate) enum Wake {
     /// The trigger was pulled: there is new mail.
     NewMail,
-    /// These names have appeared in the queue.
-    Appeared(Vec<OsString>),
+    /// These names have appeared in the queue: messages, what may become one, and what somebody
+    /// is writing.
+    Appeared { whole: Vec<OsString>, made: Vec<OsString>, written: Vec<OsString> },
     /// The queue is to be read: more has appeared than can be told.
     Rescan,
     /// Everything is to be tried now.
@@ -56,6 +57,12 @@ pub(crate) struct Engine {
     ends: Ends,
     /// Names that appear in the queue are told by [`Wake::Appeared`].
     watched: bool,
+    /// Names that were made in the queue since the trigger was last pulled.
+    made: Vec<OsString>,
+    /// When the trigger was last pulled.
+    pulled: Option<Instant>,
+    /// When they are taken for whole although nobody has said so.
+    made_by: Option<Instant>,
     /// When to look again for mail that grew too old while no remote could be tried.
     next_sweep: Instant,
     /// When to look again for what lies in `failed/` too long.
@@ -95,6 +102,12 @@ struct Finished {
 
 /// How long a broken configuration, or a message we could not read, rests.
 const REST: Duration = Duration::from_secs(60);
+/// Nobody who writes into the queue by hand takes longer over a message.
+const WRITING: Duration = Duration::from_secs(10);
+/// From open(2) to the first write(2).
+const MOMENT: Duration = Duration::from_millis(5);
+/// The kernel tells of a name and of the trigger this close to each other.
+const LATE: Duration = Duration::from_secs(1);
 /// `failed/` is looked through this often.
 const CLEANING: Duration = Duration::from_secs(3600);
 /// What runs when we are told to stop has this long to end.
@@ -127,6 +140,9 @@ impl Engine {
             passing: false,
             ends: Ends::Stopped,
             watched: false,
+            made: Vec::new(),
+            pulled: None,
+            made_by: None,
             next_sweep: Instant::now(),
             next_cleaning: Instant::now(),
             stop_by: None,
@@ -194,24 +210,32 @@ impl Engine {
             Wake::NewMail => {
                 self.core.log.trigger_pulled();
                 self.new_mail();
-                if !self.watched {
+                if self.watched {
+                    self.pulled = Some(now);
+                    self.take_made();
+                } else {
                     self.rescan();
                 }
             }
-            Wake::Appeared(names) => {
-                let ids = names.iter().filter_map(|name| QueueId::parse(name));
-                let new = ids.filter(|id| !self.index.knows(id));
-                let found: Vec<_> = new.filter_map(|id| self.core.spool.stat(id)).collect();
-                if !found.is_empty() {
+            Wake::Appeared { whole, made, written } => {
+                self.made.extend(made);
+                self.made.retain(|name| !written.contains(name));
+                if !self.made.is_empty() {
+                    // The word that a name was made may come after the trigger that was pulled
+                    // for it; who is writing has begun a moment later.
+                    let late = self.pulled.is_some_and(|pulled| now < pulled + LATE);
+                    self.made_by = Some(now + if late { MOMENT } else { WRITING });
+                }
+                if !whole.is_empty() {
                     self.new_mail();
-                    let core = Rc::clone(&self.core);
-                    self.learn(found, |id| core.spool.has_journal(id));
+                    self.appeared(&whole);
                 }
             }
             Wake::Rescan => self.rescan(),
             Wake::Flush => {
                 self.index.flush();
-                self.refresh();
+                self.reload(false);
+                self.rescan();
                 if let Some(plan) = &self.plan {
                     for route in &plan.routes {
                         route.health.borrow_mut().flush(now);
@@ -225,10 +249,10 @@ impl Engine {
 
     fn on_time(&mut self) {
         let now = Instant::now();
-        if let Some(plan) = &self.plan {
-            for session in plan.routes.iter().flat_map(|route| route.pool.take_idle(Some(now))) {
-                self.closing.spawn_local(session.close());
-            }
+        self.close_idle(Some(now));
+        if self.made_by.is_some_and(|by| by <= now) {
+            self.new_mail();
+            self.take_made();
         }
         while self.closing.try_join_next().is_some() {}
         self.clean(now);
@@ -238,6 +262,14 @@ impl Engine {
         if due && !self.passing {
             self.refresh();
         }
+    }
+
+    /// Whoever links a message into the queue pulls the trigger when it is there: what was made by
+    /// then, and nobody writes to, is whole.
+    fn take_made(&mut self) {
+        self.made_by = None;
+        let made = std::mem::take(&mut self.made);
+        self.appeared(&made);
     }
 
     fn clean(&mut self, now: Instant) {
@@ -338,6 +370,7 @@ impl Engine {
         let backlog = self.index.backlog();
         let times = [
             self.look_again,
+            self.made_by,
             self.index.next_due(),
             plan.and_then(|plan| plan.next_close()),
             plan.filter(|plan| backlog > 0 && !plan.is_open(now)).map(|_| self.next_sweep),
@@ -349,15 +382,20 @@ impl Engine {
         times.into_iter().flatten().min()
     }
 
+    /// Says goodbye to servers: where a session was idle too long by `now`, or everywhere.
+    fn close_idle(&mut self, now: Option<Instant>) {
+        if let Some(plan) = &self.plan {
+            for session in plan.routes.iter().flat_map(|route| route.pool.take_idle(now)) {
+                self.closing.spawn_local(session.close());
+            }
+        }
+    }
+
     /// Lets go of what still runs, and says goodbye to the servers.
     async fn wind_down(mut self) {
         self.core.log.stopped(self.index.len());
         self.running.abort_all();
-        if let Some(plan) = &self.plan {
-            for session in plan.routes.iter().flat_map(|route| route.pool.take_idle(None)) {
-                self.closing.spawn_local(session.close());
-            }
-        }
+        self.close_idle(None);
         while self.closing.join_next().await.is_some() {}
     }
 }
