@@ -4,8 +4,6 @@
 //! nowhere else; what each room may touch is written down in `docs/architecture.md`.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make the files they need"))]
-// While the transport is being finished.
-#![allow(dead_code)]
 
 mod config;
 mod delivery;

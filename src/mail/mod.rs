@@ -33,7 +33,7 @@ pub(crate) use date::{received_date, rfc5322_date};
 pub(crate) use envelope::{Envelope, NoRecipients, Recipients, ReversePath};
 pub(crate) use header::{Header, HeaderError};
 pub(crate) use helo::Helo;
-pub(crate) use outcome::{Outcome, Reason, Scope, judge};
+pub(crate) use outcome::{Outcome, Reason, judge};
 pub(crate) use prepare::{Flags, Orders, Prepared, Unusable, prepare};
 pub(crate) use printable::{Printable, Quoted};
 pub(crate) use remote::{

@@ -1,4 +1,4 @@
-//! What became of one recipient in one attempt, and how far a failure reaches.
+//! What became of one recipient in one attempt.
 
 use std::fmt;
 
@@ -23,23 +23,15 @@ pub(crate) enum Reason {
     Local { status: EnhancedCode, text: String },
 }
 
-/// How far a refusal reaches.
+/// What a reply to RCPT, or to the message for those who were accepted, means for a recipient: the
+/// table of RFC 5321 §4.2.1. 2yz done, 5yz refused, all else not now.
 ///
-/// What breaks a session is no refusal: it is a `transport::Fault`, which says nothing about the mail
-/// and only ever delays it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scope {
-    /// MAIL, DATA, or the reply to the whole message.
-    Message,
-    /// RCPT.
-    Recipient,
-}
-
-/// The table of RFC 5321 §4.2.1: 2yz done, 5yz refused, all else not now.
-pub(crate) fn judge(scope: Scope, reply: Reply) -> Outcome {
-    match (scope, reply.code) {
-        (Scope::Message | Scope::Recipient, 200..=299) => Outcome::Sent(reply),
-        (Scope::Message | Scope::Recipient, 500..=599) => Outcome::Failed(Reason::Remote(reply)),
+/// Replies of the session (greeting, EHLO, STARTTLS, login) are not judged: they say nothing about
+/// the mail, make a `transport::Fault`, and only ever delay it.
+pub(crate) fn judge(reply: Reply) -> Outcome {
+    match reply.code {
+        200..=299 => Outcome::Sent(reply),
+        500..=599 => Outcome::Failed(Reason::Remote(reply)),
         _ => Outcome::Deferred(Reason::Remote(reply)),
     }
 }
@@ -73,14 +65,14 @@ mod tests {
 
     #[test]
     fn a_refused_recipient_fails_and_a_busy_one_waits() {
-        assert!(matches!(judge(Scope::Recipient, Reply::new(550, "no")), Outcome::Failed(_)));
-        assert!(matches!(judge(Scope::Recipient, Reply::new(450, "later")), Outcome::Deferred(_)));
+        assert!(matches!(judge(Reply::new(550, "no")), Outcome::Failed(_)));
+        assert!(matches!(judge(Reply::new(450, "later")), Outcome::Deferred(_)));
     }
 
     #[test]
     fn a_code_that_makes_no_sense_is_never_taken_for_success() {
         for code in [0, 199, 354, 600] {
-            assert!(matches!(judge(Scope::Message, Reply::new(code, "?")), Outcome::Deferred(_)));
+            assert!(matches!(judge(Reply::new(code, "?")), Outcome::Deferred(_)));
         }
     }
 }

@@ -272,10 +272,6 @@ impl Session {
         })
     }
 
-    pub(super) fn wire(&self) -> Wire {
-        self.wire.clone()
-    }
-
     pub(super) fn enter(&mut self, phase: Phase) {
         self.phase = phase;
         if self.state == State::Ready {

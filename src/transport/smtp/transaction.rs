@@ -11,7 +11,7 @@ use super::plan::Plan;
 use super::session::{Session, limit};
 use super::survey::Survey;
 use crate::mail::downgrade::Changes;
-use crate::mail::{EnhancedCode, Outcome, Reason, Reply, Scope, judge};
+use crate::mail::{EnhancedCode, Outcome, Reason, Reply, judge};
 use crate::transport::{Cause, Delivery, Fault, Mail, Phase, Served};
 
 /// What is sent before a reply is read must fit the buffers between us and the server, else both
@@ -232,7 +232,7 @@ impl Transaction<'_> {
                     452 | 552 if !round.accepted.is_empty() && self.share == Share::Each => {
                         round.again.push(which);
                     }
-                    _ => self.verdicts[which] = Some(judge(Scope::Recipient, reply)),
+                    _ => self.verdicts[which] = Some(judge(reply)),
                 }
             }
         }
@@ -375,7 +375,7 @@ impl Transaction<'_> {
 
     fn settle(&mut self, recipients: &[usize], reply: &Reply) {
         for which in recipients {
-            self.verdicts[*which] = Some(judge(Scope::Message, reply.clone()));
+            self.verdicts[*which] = Some(judge(reply.clone()));
         }
     }
 
