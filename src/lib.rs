@@ -40,6 +40,11 @@ pub fn run(argv: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn start(role: Role, call: Call) -> Result<Exit, Failure> {
+    if call.privilege == Privilege::None
+        && let Some(answered) = roles::about::answer(&call)
+    {
+        return answered;
+    }
     match role {
         Role::Send => roles::send::run(call),
         Role::Queue => roles::queue::run(call),

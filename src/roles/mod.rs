@@ -3,6 +3,7 @@
 //! Only here are the environment, the clock, stdin and the arguments read and stdout written.
 #![allow(clippy::disallowed_methods, reason = "roles are where the outside comes in")]
 
+pub(crate) mod about;
 mod demo;
 pub(crate) mod dsn;
 mod foreground;

@@ -3,11 +3,9 @@
 //! The words that are programs of their own (`nullmailer send`) never come here: `role` has
 //! chosen them already.
 
-use std::io::{self, Write};
-
 use clap::{Arg, ArgAction, Command};
 
-use super::{demo, options, process};
+use super::{about, demo, options, process};
 use crate::exit::{Exit, Failure};
 use crate::role::Call;
 use crate::spool::Spool;
@@ -56,17 +54,7 @@ nullmailer queues mail and delivers it to a smarthost. One binary, many names:
 
 Try nullmailer --help, or --help with any of the names.
 ";
-    print(text)
-}
-
-/// Writes to stdout. A reader that went away is no failure.
-fn print(text: &str) -> Result<Exit, Failure> {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::IoErr, format_args!("cannot write to stdout: {error}")))
-        }
-        _ => Ok(Exit::Ok),
-    }
+    about::print(text)
 }
 
 fn flush(call: &Call) -> Result<Exit, Failure> {

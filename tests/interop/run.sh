@@ -36,6 +36,7 @@ failed=$(grep -c '	failed	' "$work/shared/results" || true)
 {
     echo '# Mail to real servers'
     echo
+    # shellcheck disable=SC2016
     echo 'Written by `tests/interop/run.sh`: our nullmailer-send or protocol program against servers from Debian'
     echo "$(cat /etc/debian_version), over loopback. What each case expects is in \`tests/interop/\`."
     while IFS='	' read -r server label result note; do

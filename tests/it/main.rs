@@ -17,6 +17,7 @@ mod limits;
 mod login;
 mod mailq;
 mod manual;
+mod names;
 mod protocols;
 mod qmqp;
 mod queue;

@@ -4,10 +4,9 @@
 mod options;
 mod verify;
 
-use std::io::{self, Write};
-
 use options::{Mode, Typed};
 
+use super::about::print;
 use super::intake::{self, RecipientsFrom, Request, Then};
 use super::{complain, mailq, process, send, smtpd};
 use crate::exit::{Exit, Failure};
@@ -54,12 +53,6 @@ fn run_queue(call: &Call) -> Result<Exit, Failure> {
         return Ok(Exit::Ok);
     }
     Err(Failure::new(Exit::TempFail, "cannot run the queue: nullmailer-send is not running"))
-}
-
-fn print(text: &str) -> Result<Exit, Failure> {
-    let printed = io::stdout().write_all(text.as_bytes());
-    printed.map_err(|error| Failure::new(Exit::IoErr, format!("cannot print: {error}")))?;
-    Ok(Exit::Ok)
 }
 
 const HELP: &str = "\
