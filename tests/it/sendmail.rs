@@ -124,7 +124,7 @@ fn modes_that_queue_nothing() {
         assert!(ran.stdout.is_empty() && ran.stderr.is_empty(), "{args:?}");
     }
     assert!(house.run("sendmail", ["--help"], "").success().stdout.starts_with("usage: sendmail"));
-    assert!(house.run("sendmail", ["--version"], "").success().stdout.starts_with("nullmailer "));
+    assert!(house.run("sendmail", ["--version"], "").success().stdout.starts_with("sendmail "));
     house.run("newaliases", [""; 0], "").success();
     house.run("sendmail", ["-q"], "").exit(75).complains("nullmailer-send is not running");
     assert!(house.queued().is_empty());

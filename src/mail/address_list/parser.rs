@@ -96,7 +96,7 @@ impl<'a> Parser<'a> {
     fn group(&mut self, phrase: Phrase<'a>, after: Cursor<'a>) -> Result<(), ListFlaw> {
         self.cursor = after;
         self.cursor.next()?;
-        if phrase.text.trim_ascii().is_empty() {
+        if print::trim(&phrase.text).is_empty() {
             self.list.text.extend_from_slice(b"\"\"");
         } else {
             self.list.text.extend_from_slice(&phrase.text);

@@ -23,11 +23,18 @@ pub(super) fn push_quoted(text: &mut Vec<u8>, content: &[u8]) {
     text.push(b'"');
 }
 
+/// Without the blanks at its ends, the vertical tab among them, which `trim_ascii` leaves.
+pub(super) fn trim(text: &[u8]) -> &[u8] {
+    let begin = text.iter().position(|byte| !is_blank(*byte)).unwrap_or(text.len());
+    let end = text.iter().rposition(|byte| !is_blank(*byte)).map_or(begin, |last| last + 1);
+    &text[begin..end]
+}
+
 /// A quoted word of a name. nullmailer: blanks at its ends go, and so do the quotes, unless the
 /// content holds one of the specials.
 pub(super) fn push_name_word(text: &mut Vec<u8>, quoted: &[u8], alone: bool) {
     let content = unescape(quoted);
-    let content = content.trim_ascii();
+    let content = trim(&content);
     // A line end that begins no fold would begin a field of its own.
     let content: Vec<u8> = (0..content.len())
         .map(|at| match content[at] {

@@ -163,6 +163,8 @@ fn where_the_original_loses_quotes_that_are_needed_they_stay() {
         ("\"a.\"@x.y", "\"a.\"@x.y", "\"a.\"@x.y"),
         ("\"s\\\"a\\\"b\"@d.e", "\"s\\\"a\\\"b\"@d.e", "\"s\\\"a\\\"b\"@d.e"),
         ("\"\": a;", "\"\": a@dh.example;", "a@dh.example"),
+        // A vertical tab is a blank too.
+        ("\"\u{b}\": a;", "\"\": a@dh.example;", "a@dh.example"),
         ("\"\" . x <a@b.c>", "\"\" . x <a@b.c>", "a@b.c"),
         ("\"a\u{1}b\" <a@b.c>", "\"a\u{1}b\" <a@b.c>", "a@b.c"),
     ]);
