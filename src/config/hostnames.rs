@@ -1,6 +1,9 @@
 //! What this machine is called, and what is appended to names that lack a part.
 
-use super::{Control, Error, control};
+use std::fs;
+use std::io::{BufRead, BufReader};
+
+use super::{Control, Error};
 
 /// The names from `me`, `defaulthost`, `defaultdomain`, `idhost` and `helohost`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +31,7 @@ impl Hostnames {
         let named = configured.is_some();
         let me = match (configured, kernel_name) {
             (Some(me), _) => me,
-            (None, Some(name)) => qualify_by_hosts(name)?,
+            (None, Some(name)) => qualify_by_hosts(name),
             // nullmailer: a machine without any name calls itself "me".
             (None, None) => "me".to_owned(),
         };
@@ -72,17 +75,23 @@ impl Hostnames {
 }
 
 /// The name as /etc/hosts completes it: the first name with a dot on the line that has `name`.
-fn qualify_by_hosts(name: &str) -> Result<String, Error> {
+///
+/// The file is not ours: it may be long, of any encoding, or not there.
+fn qualify_by_hosts(name: &str) -> String {
     if name.contains('.') {
-        return Ok(name.to_owned());
+        return name.to_owned();
     }
-    let hosts = control::read("/etc/hosts".as_ref())?.unwrap_or_default();
-    let full = hosts.lines().find_map(|line| {
+    let lines = fs::File::open("/etc/hosts")
+        .into_iter()
+        .flat_map(|hosts| BufReader::new(hosts).split(b'\n').map_while(Result::ok));
+    let full = lines.into_iter().find_map(|line| {
+        let line = String::from_utf8_lossy(&line).into_owned();
         let line = line.split('#').next().unwrap_or_default();
         let mut names = line.split_ascii_whitespace().skip(1);
-        names.clone().any(|n| n == name).then(|| names.find(|n| n.contains('.'))).flatten()
+        let ours = names.clone().any(|one| one == name);
+        names.find(|one| ours && one.contains('.')).map(str::to_owned)
     });
-    Ok(full.unwrap_or(name).to_owned())
+    full.unwrap_or_else(|| name.to_owned())
 }
 
 #[cfg(test)]

@@ -170,16 +170,15 @@ async fn through(
         }
         match &delivery.fault {
             None => {
-                if route.health.borrow_mut().recovered() {
-                    log.remote_recovered(&route.remote);
-                }
+                route.health.borrow_mut().answered();
                 let done = if session.is_reusable() {
                     slot.keep(session, carried + 1, Instant::now())
                 } else {
                     Some(session)
                 };
                 if let Some(session) = done {
-                    session.close().await;
+                    // What was answered is written down first; the goodbye waits for nobody.
+                    tokio::task::spawn_local(session.close());
                 }
                 return Ok(delivery);
             }
@@ -191,7 +190,12 @@ async fn through(
             Some(fault) if fault.phase == Phase::Message => return Ok(delivery),
             Some(fault) => {
                 let (reason, now) = (fault.reason(), Instant::now());
-                route.health.borrow_mut().broke(reason, &plan.schedule, now);
+                let mut health = route.health.borrow_mut();
+                match fault.phase {
+                    Phase::Envelope | Phase::Data => health.broke(reason, &plan.schedule, now),
+                    // A protocol program connects only when it has a message.
+                    _ => health.failed(reason, &plan.schedule, now),
+                }
                 return Ok(delivery);
             }
         }
@@ -203,7 +207,7 @@ async fn open(plan: &Plan, log: &Log, route: &Route) -> Result<Session, Reason> 
     route.health.borrow_mut().trying(Instant::now(), &plan.schedule);
     match plan.dialer.open(&route.remote).await {
         Ok(session) => {
-            if route.health.borrow_mut().recovered() {
+            if route.health.borrow_mut().opened() {
                 log.remote_recovered(&route.remote);
             }
             Ok(session)

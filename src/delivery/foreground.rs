@@ -23,8 +23,10 @@ use crate::transport::Dialer;
 /// What became of the message.
 #[derive(Debug)]
 pub(crate) enum Handed {
-    /// Every recipient was served, or the message is safely queued for those who were not.
-    Over,
+    /// Every recipient was served, or its refusal bounced.
+    Delivered,
+    /// The message is safely queued for those who have to wait.
+    Queued,
     /// Every recipient was refused for good, for this reason first; nothing is queued.
     Refused(Reason),
 }
@@ -51,7 +53,7 @@ pub(crate) fn deliver_now(
     });
     let is_sent = |one: &&Verdict| matches!(one.outcome, Outcome::Sent(_));
     if tried.verdicts.iter().all(|one| is_sent(&one)) {
-        return Ok(Handed::Over);
+        return Ok(Handed::Delivered);
     }
     let refused: Vec<_> =
         tried.verdicts.iter().filter(|one| matches!(one.outcome, Outcome::Failed(_))).collect();
@@ -61,14 +63,21 @@ pub(crate) fn deliver_now(
         return Ok(Handed::Refused(reason.clone()));
     }
     let time = entry.arrival;
+    let mut bounced = true;
     if !refused.is_empty() {
-        bouncer.bounce(&plan.settings, log, &entry, &refused, time)?;
-        if tried.waiting().next().is_none() {
-            return Ok(Handed::Over);
+        // Others are served or wait: whoever was refused without a bounce stays with the queue, so
+        // that the caller does not send to all of them again.
+        bounced = bouncer
+            .bounce(&plan.settings, log, &entry, &refused, time)
+            .inspect_err(|error| log.trouble(Some(&entry.id), error))
+            .is_ok();
+        if bounced && tried.waiting().next().is_none() {
+            return Ok(Handed::Delivered);
         }
     }
-    let events: Vec<_> = tried.verdicts.iter().map(Verdict::event).collect();
+    let is_known = |one: &&Verdict| bounced || !matches!(one.outcome, Outcome::Failed(_));
+    let events: Vec<_> = tried.verdicts.iter().filter(is_known).map(Verdict::event).collect();
     let request = &entry.envelope.request;
     incoming.commit(&Prior { request, events: &events, attempt: tried.tried, time })?;
-    Ok(Handed::Over)
+    Ok(Handed::Queued)
 }

@@ -64,14 +64,19 @@ impl Health {
     pub(crate) fn broke(&mut self, reason: Reason, schedule: &RetrySchedule, now: Instant) {
         self.broken += 1;
         if self.broken >= BROKEN_LIMIT {
+            self.broken = 0;
             self.failed(reason, schedule, now);
         }
     }
 
-    /// A session is open, or a message got its answer. True when that is news.
-    pub(crate) fn recovered(&mut self) -> bool {
-        self.broken = 0;
+    /// A session is open. True when that is news.
+    pub(crate) fn opened(&mut self) -> bool {
         self.trouble.take().is_some()
+    }
+
+    /// A message got its answer.
+    pub(crate) fn answered(&mut self) {
+        self.broken = 0;
     }
 
     /// New mail has come: nullmailer starts its pause anew. The remote is tried again no sooner
@@ -138,8 +143,9 @@ mod tests {
         let (mut health, now) = (Health::default(), Instant::now());
         health.broke(reason(), &SCHEDULE, now);
         assert!(health.is_well());
-        health.recovered();
+        health.answered();
         for _ in 0..BROKEN_LIMIT {
+            health.opened();
             assert!(health.is_well());
             health.broke(reason(), &SCHEDULE, now);
         }
@@ -154,6 +160,6 @@ mod tests {
         assert!(health.may_try(now));
         health.trying(now, &SCHEDULE);
         assert!(!health.may_try(now));
-        assert!(health.recovered() && !health.recovered());
+        assert!(health.opened() && !health.opened());
     }
 }

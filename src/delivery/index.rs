@@ -133,15 +133,19 @@ impl Index {
     }
 
     /// Messages that wait for a remote and are older than `limit`, or for the first time older than
-    /// `warning`.
+    /// `warning`; at most `most` of them.
     pub(crate) fn overdue(
         &mut self,
         limit: Duration,
         warning: Option<Duration>,
+        most: usize,
         now: Instant,
     ) -> Vec<QueueId> {
         let mut found = Vec::new();
         for (id, known) in &mut self.known {
+            if found.len() == most {
+                break;
+            }
             if !matches!(known.state, State::Fresh | State::Ready) {
                 continue;
             }
@@ -247,15 +251,15 @@ mod tests {
         let mut index = Index::default();
         index.learn(id("a"), MINUTE, Duration::ZERO, now);
         assert_eq!(index.age(&id("a"), now + MINUTE), 2 * MINUTE);
-        assert_eq!(index.overdue(MINUTE, None, now + MINUTE), [id("a")]);
-        assert!(index.overdue(2 * MINUTE, None, now + MINUTE).is_empty());
+        assert_eq!(index.overdue(MINUTE, None, 9, now + MINUTE), [id("a")]);
+        assert!(index.overdue(2 * MINUTE, None, 9, now + MINUTE).is_empty());
     }
 
     #[test]
     fn a_warning_is_due_once() {
         let now = Instant::now();
         let mut index = index(&["a"], now);
-        assert_eq!(index.overdue(9 * MINUTE, Some(MINUTE), now + MINUTE), [id("a")]);
-        assert!(index.overdue(9 * MINUTE, Some(MINUTE), now + 2 * MINUTE).is_empty());
+        assert_eq!(index.overdue(9 * MINUTE, Some(MINUTE), 9, now + MINUTE), [id("a")]);
+        assert!(index.overdue(9 * MINUTE, Some(MINUTE), 9, now + 2 * MINUTE).is_empty());
     }
 }

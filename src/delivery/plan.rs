@@ -40,7 +40,10 @@ impl Plan {
         let (pause, max_pause) = if settings.is_one_shot() {
             (NEVER, NEVER)
         } else {
-            (settings.pause, settings.max_pause)
+            // A maxpause of 0 would mean to try again at once, without end.
+            let max_pause =
+                if settings.max_pause.is_zero() { settings.pause } else { settings.max_pause };
+            (settings.pause.min(NEVER), max_pause.min(NEVER))
         };
         let schedule = RetrySchedule { pause, max_pause, lifetime: settings.lifetime };
         let route = |remote: &Remote| Route {

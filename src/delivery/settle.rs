@@ -37,7 +37,7 @@ impl Settler<'_> {
     pub(super) fn settle(
         &self,
         entry: &Entry,
-        mut attempt: Attempt,
+        attempt: &mut Attempt,
         time: i64,
         age: Duration,
     ) -> Result<Next, spool::Error> {

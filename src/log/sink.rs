@@ -24,6 +24,7 @@ pub(crate) enum Sink {
     /// syslog(3)'s socket, facility mail.
     Syslog {
         socket: UnixDatagram,
+        path: &'static str,
         pid: u32,
     },
     /// The native protocol of systemd-journald.
@@ -47,11 +48,14 @@ impl Sink {
                 let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
                 let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
             }
-            Self::Syslog { socket, pid } => {
+            Self::Syslog { socket, path, pid } => {
                 let priority = MAIL | event.severity as u8;
                 for line in lines {
                     let line = format!("<{priority}>nullmailer-send[{pid}]: {line}");
-                    let _ = socket.send(line.as_bytes());
+                    // A log daemon that was started anew listens on a new socket of that name.
+                    if socket.send(line.as_bytes()).is_err() && socket.connect(path).is_ok() {
+                        let _ = socket.send(line.as_bytes());
+                    }
                 }
             }
             Self::Journal(socket) => {

@@ -12,6 +12,7 @@ use super::process;
 use crate::config::{Control, Settings};
 use crate::delivery::{Bouncer, Engine, Handed, Wake, deliver_now};
 use crate::exit::{Exit, Failure};
+use crate::log::Log;
 use crate::mail::{EnhancedCode, Reason};
 use crate::spool::Spool;
 use crate::submit::{Submission, Submitter};
@@ -39,27 +40,33 @@ pub(super) fn deliver(submitter: &Submitter, submission: Submission<'_>) -> Resu
         .build()
         .map_err(|error| Failure::new(Exit::OsErr, format_args!("cannot start: {error}")))?;
     // What the daemon logs to stdout has no place in the output of sendmail.
-    let log = process::open_log(submitter, Box::new(io::sink()))?;
+    // A log that cannot be opened must not keep mail back either.
+    let log = quiet_log(submitter);
     let bouncer =
         Bouncer::new(spool.clone(), submitter.clone(), process::moment, process::time_zone());
     let handed = deliver_now(&runtime, settings, &log, submitter, &bouncer, &spool, submission)?;
-    take_along(&runtime, submitter, &spool);
+    if matches!(handed, Handed::Delivered) {
+        take_along(&runtime, submitter, &spool);
+    }
     // A name look-up that hangs in its thread must not hold up the end.
     runtime.shutdown_background();
     match handed {
-        Handed::Over => Ok(Exit::Ok),
+        Handed::Delivered | Handed::Queued => Ok(Exit::Ok),
         Handed::Refused(reason) => {
             Err(Failure::new(exit_for(&reason), format_args!("cannot deliver: {reason}")))
         }
     }
 }
 
+fn quiet_log(submitter: &Submitter) -> Log {
+    let log = process::open_log(submitter, Box::new(io::sink()));
+    log.unwrap_or_else(|_| process::stream_log(Box::new(io::sink())))
+}
+
 /// Where no daemon works on the spool, mail that is due goes out with ours.
 fn take_along(runtime: &Runtime, submitter: &Submitter, spool: &Spool) {
-    let (Ok(_lock), Ok(log)) = (spool.lock(), process::open_log(submitter, Box::new(io::sink())))
-    else {
-        return;
-    };
+    let Ok(_lock) = spool.lock() else { return };
+    let log = quiet_log(submitter);
     let zone = process::time_zone();
     let mut engine = Engine::new(spool.clone(), log, submitter.clone(), process::moment, zone);
     engine.end_when_idle();

@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 
 use crate::config::{Control, Directories, Logging, Target};
 use crate::exit::{Exit, Failure};
-use crate::log::{Log, Sink};
+use crate::log::{Addresses, Format, Log, Sink};
 use crate::mail::Moment;
 use crate::role::Privilege;
 use crate::spool::Stamp;
@@ -114,14 +114,27 @@ pub(crate) fn open_log(submitter: &Submitter, stdout: Box<dyn Write>) -> Result<
     };
     let sink = match logging.target {
         Target::Stdout => Sink::Stream(RefCell::new(stdout)),
-        Target::Syslog => Sink::Syslog { socket: open("/dev/log")?, pid: std::process::id() },
+        Target::Syslog => {
+            let path = "/dev/log";
+            Sink::Syslog { socket: open(path)?, path, pid: std::process::id() }
+        }
         Target::Journal => Sink::Journal(open("/run/systemd/journal/socket")?),
     };
     Ok(Log {
         sink,
         format: logging.format,
         addresses: logging.addresses,
+        ..stream_log(Box::new(io::sink()))
+    })
+}
+
+/// A log of plain lines, whatever the control files want.
+pub(crate) fn stream_log(out: Box<dyn Write>) -> Log {
+    Log {
+        sink: Sink::Stream(RefCell::new(out)),
+        format: Format::default(),
+        addresses: Addresses::default(),
         salt: RandomState::new(),
         clock: moment,
-    })
+    }
 }

@@ -91,15 +91,16 @@ async fn watch_trigger(mut trigger: pipe::Receiver, wakes: mpsc::Sender<Wake>) {
     }
 }
 
-/// Tells what appears in the queue, whoever puts it there.
+/// Tells what appears in the queue, whoever puts it there, until it cannot be told any more.
 async fn watch_queue(mut watch: Watch, wakes: mpsc::Sender<Wake>) {
     loop {
         let wake = match watch.next().await {
             Ok(Names::Appeared { whole, made, written }) => Wake::Appeared { whole, made, written },
             Ok(Names::TooMany) => Wake::Rescan,
-            Err(_) => return,
+            Ok(Names::Lost) | Err(_) => Wake::Unwatched,
         };
-        if wakes.send(wake).await.is_err() {
+        let over = matches!(wake, Wake::Unwatched);
+        if wakes.send(wake).await.is_err() || over {
             return;
         }
     }

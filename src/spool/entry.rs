@@ -36,12 +36,17 @@ pub(crate) enum Unusable {
     Error(Error),
 }
 
+/// More than this of a line is no address.
+const LONGEST: u64 = 4096;
+
 impl Spool {
     /// Opens a message with its journal.
     pub(crate) fn entry(&self, id: &QueueId) -> Result<Entry, Unusable> {
         let path = self.queue().join(id.as_str());
         let error = |source: io::Error| match source.kind() {
             io::ErrorKind::NotFound => Unusable::Gone,
+            // It would be in the way for ever.
+            io::ErrorKind::PermissionDenied => Unusable::Malformed("cannot be read".to_owned()),
             _ => Unusable::Error(Error::at("read", &path)(source)),
         };
         let malformed = |flaw: &str| Unusable::Malformed(flaw.to_owned());
@@ -61,7 +66,8 @@ impl Spool {
         let mut offset = 0;
         let mut line = |at: usize| -> Result<Option<Vec<u8>>, Unusable> {
             let mut line = Vec::new();
-            offset += reader.read_until(b'\n', &mut line).map_err(error)? as u64;
+            let read = (&mut reader).take(LONGEST).read_until(b'\n', &mut line).map_err(error)?;
+            offset += read as u64;
             match line.pop() {
                 Some(b'\n') => Ok(Some(line)),
                 None if at == 1 => Err(malformed("is empty")),

@@ -20,6 +20,7 @@ use std::path::PathBuf;
 
 use super::{Error, Prior, QueueId, Spool, sync_dir};
 use crate::mail::{Address, DeliveryRequest, Outcome, Printable};
+use crate::sys::O_NOFOLLOW;
 
 /// What happened to one recipient.
 #[derive(Clone, Copy, Debug)]
@@ -157,8 +158,10 @@ impl Spool {
             lines.push_str(&written(prior.time, prior.attempt, prior.events));
         }
         let path = self.journal(id);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        self.queue_owner().map_err(io::Error::other)?.adopt(&file)?;
+        let owner = self.queue_owner().map_err(io::Error::other)?;
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(owner.mode).open(path)?;
+        owner.adopt(&file)?;
         file.write_all(lines.as_bytes())?;
         file.sync_all()?;
         sync_dir(&self.status()).map_err(io::Error::other)
@@ -174,7 +177,8 @@ impl Spool {
         let mut file = OpenOptions::new()
             .append(true)
             .create(true)
-            .mode(0o600)
+            .mode(self.queue_owner()?.mode)
+            .custom_flags(O_NOFOLLOW)
             .open(&path)
             .map_err(Error::at("write", &path))?;
         let new = file.metadata().is_ok_and(|meta| meta.len() == 0);
@@ -209,7 +213,12 @@ impl Spool {
             self.forget_journal(id);
         } else if kept != whole {
             let new = self.tmp().join(format!("{id}.status"));
-            let written = File::create(&new)
+            // Never through a link or over somebody's file.
+            let written = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&new)
                 .and_then(|mut file| {
                     self.queue_owner().map_err(io::Error::other)?.adopt(&file)?;
                     file.write_all(kept.as_bytes())?;

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 
 use super::{Error, Spool};
+use crate::sys::O_NOFOLLOW;
 
 /// Held for as long as the daemon lives; the kernel lets go of it whatever ends the process.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ impl Spool {
             .create(true)
             .truncate(false)
             .mode(0o600)
+            .custom_flags(O_NOFOLLOW)
             .open(&path)
             .map_err(Error::at("open", &path))?;
         self.queue_owner()?.adopt(&file).map_err(Error::at("give away", &path))?;

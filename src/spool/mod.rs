@@ -14,8 +14,8 @@ mod lock;
 mod scan;
 mod trigger;
 
-use std::fs::{self, DirBuilder, File};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
@@ -24,6 +24,8 @@ pub(crate) use id::QueueId;
 pub(crate) use incoming::{Incoming, Prior, Stamp};
 pub(crate) use journal::{Event, History};
 pub(crate) use scan::Waiting;
+
+use crate::sys::{self, O_NOFOLLOW};
 
 /// An existing spool. Cheap to make; nothing is held open.
 #[derive(Clone, Debug)]
@@ -116,11 +118,22 @@ impl Spool {
         self.root.join("status")
     }
 
+    /// An error unless we may make and remove names in `queue/` and `status/`.
+    pub(crate) fn check_writable(&self) -> Result<(), Error> {
+        for dir in [self.queue(), self.status()] {
+            if !sys::may_write(&dir) {
+                return Err(Error::at("write", &dir)(io::ErrorKind::PermissionDenied.into()));
+            }
+        }
+        Ok(())
+    }
+
     /// A folder that root has made in somebody's spool is theirs.
     fn hand_over(&self, dir: &Path) -> Result<(), Error> {
         let root = fs::metadata(&self.root).map_err(Error::at("read", &self.root))?;
         let owner = Owner { uid: root.uid(), gid: root.gid(), mode: 0o700 };
-        File::open(dir).and_then(|made| owner.adopt(&made)).map_err(Error::at("give away", dir))
+        let made = OpenOptions::new().read(true).custom_flags(O_NOFOLLOW).open(dir);
+        made.and_then(|made| owner.adopt(&made)).map_err(Error::at("give away", dir))
     }
 
     /// Who owns `queue/`, and which of its group's rights a new message should have too.
@@ -141,8 +154,14 @@ struct Owner {
 
 impl Owner {
     /// Gives a new file or folder to the owner of the queue, where we are root and it is not.
+    ///
+    /// The spool is theirs: what root has opened in it is given away only if it has no other name,
+    /// which might stand for a file elsewhere.
     fn adopt(self, file: &File) -> io::Result<()> {
         let mine = file.metadata()?;
+        if mine.nlink() > 1 && !mine.is_dir() {
+            return Err(io::Error::other("has another name"));
+        }
         if mine.uid() == 0 && self.uid != 0 {
             return fchown(file, Some(self.uid), Some(self.gid));
         }

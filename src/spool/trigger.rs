@@ -1,8 +1,8 @@
 //! The FIFO that wakes the daemon.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 
 use super::{Error, Spool};
@@ -18,12 +18,11 @@ impl Spool {
     /// It is open for writing too: a FIFO without a writer would read as ended for ever.
     pub(crate) fn listen(&self) -> Result<File, Error> {
         let path = self.trigger();
-        match sys::make_fifo(&path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(Error::at("create", &path)(error));
-            }
-            _ => {}
-        }
+        let made = match sys::make_fifo(&path) {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+            Err(error) => return Err(Error::at("create", &path)(error)),
+        };
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -32,6 +31,11 @@ impl Spool {
             .map_err(Error::at("open", &path))?;
         if !file.metadata().is_ok_and(|meta| meta.file_type().is_fifo()) {
             return Err(Error::at("open", &path)(io::Error::other("is not a FIFO")));
+        }
+        if made {
+            // The umask took bits away: whoever queues mail has to wake us.
+            let mode = Permissions::from_mode(0o622);
+            file.set_permissions(mode).map_err(Error::at("open to all", &path))?;
         }
         self.queue_owner()?.adopt(&file).map_err(Error::at("give away", &path))?;
         Ok(file)

@@ -25,11 +25,11 @@ pub(crate) type Claimed = (ReversePath, Recipients, DeliveryRequest);
 /// nullmailer: the end of the input stands for the blank line; the message is then empty.
 pub(crate) fn read_envelope(input: &mut impl BufRead) -> Result<Claimed, Error> {
     let first = read_line(input)?.ok_or(Error::Grammar("no sender line"))?;
-    let (sender, request) = match first.iter().position(|b| *b == b' ') {
-        Some(at) if !first[..at].contains(&b'"') => {
+    let (sender, request) = match first_bare_blank(&first) {
+        Some(at) => {
             (&first[..at], DeliveryRequest::parse(&first[at + 1..]).map_err(Error::Grammar)?)
         }
-        _ => (&first[..], DeliveryRequest::default()),
+        None => (&first[..], DeliveryRequest::default()),
     };
     let sender = ReversePath::parse(sender).map_err(Error::Sender)?;
     let mut recipients = Vec::new();
@@ -37,6 +37,21 @@ pub(crate) fn read_envelope(input: &mut impl BufRead) -> Result<Claimed, Error> 
         recipients.push(Address::parse(&line).map_err(Error::Recipient)?);
     }
     Ok((sender, Recipients::new(recipients)?, request))
+}
+
+/// Where the first blank stands that is in no quoted string.
+fn first_bare_blank(line: &[u8]) -> Option<usize> {
+    let (mut quoted, mut escaped) = (false, false);
+    line.iter().position(|byte| {
+        let bare = !quoted && !escaped;
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => quoted = !quoted,
+            _ => {}
+        }
+        *byte == b' ' && bare
+    })
 }
 
 /// The envelope as the original writes it, for the queue file.
@@ -90,6 +105,14 @@ mod tests {
         assert_eq!(sender.as_str(), "a@b.c");
         assert_eq!(recipients.as_slice().len(), 2);
         assert_eq!(input, b"Subject: x\n");
+    }
+
+    #[test]
+    fn parameters_stand_behind_the_first_blank_that_is_not_quoted() {
+        let mut input = &b"\"j \\\" d\"@x NOTIFY=NEVER\nd@e.f\n\n"[..];
+        let (sender, _, request) = read_envelope(&mut input).unwrap();
+        assert_eq!(sender.as_str(), "\"j \\\" d\"@x");
+        assert_eq!(request.to_string(), " NOTIFY=NEVER");
     }
 
     #[test]

@@ -5,19 +5,10 @@ use std::path::Path;
 
 use nix::sys::stat::Mode;
 
-/// Makes a FIFO that anyone may write to and only its owner may read (0622).
+/// Makes a FIFO, as far as the umask lets it one that anyone may write to and its owner may read.
 ///
 /// # Errors
-/// Those of mkfifo(2) and chmod(2); `AlreadyExists` when the name is taken.
+/// Those of mkfifo(2); `AlreadyExists` when the name is taken.
 pub(crate) fn make_fifo(path: &Path) -> io::Result<()> {
-    let mode = Mode::from_bits_truncate(0o622);
-    nix::unistd::mkfifo(path, mode)?;
-    // The umask took bits away.
-    nix::sys::stat::fchmodat(
-        nix::fcntl::AT_FDCWD,
-        path,
-        mode,
-        nix::sys::stat::FchmodatFlags::FollowSymlink,
-    )?;
-    Ok(())
+    Ok(nix::unistd::mkfifo(path, Mode::from_bits_truncate(0o622))?)
 }

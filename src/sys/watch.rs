@@ -18,6 +18,8 @@ pub(crate) enum Names {
     },
     /// More than the kernel kept: read the folder.
     TooMany,
+    /// The folder itself was moved or removed: nothing more will be told of its name.
+    Lost,
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -58,6 +60,8 @@ mod linux {
                     | AddWatchFlags::IN_MOVED_TO
                     | AddWatchFlags::IN_MODIFY
                     | AddWatchFlags::IN_CLOSE_WRITE
+                    | AddWatchFlags::IN_MOVE_SELF
+                    | AddWatchFlags::IN_DELETE_SELF
                     | AddWatchFlags::IN_ONLYDIR,
             )?;
             #[expect(
@@ -76,6 +80,12 @@ mod linux {
                     Ok(events) => {
                         if events.iter().any(|e| e.mask.contains(AddWatchFlags::IN_Q_OVERFLOW)) {
                             return Ok(Names::TooMany);
+                        }
+                        let lost = AddWatchFlags::IN_MOVE_SELF
+                            | AddWatchFlags::IN_DELETE_SELF
+                            | AddWatchFlags::IN_IGNORED;
+                        if events.iter().any(|event| event.mask.intersects(lost)) {
+                            return Ok(Names::Lost);
                         }
                         let (mut whole, mut made, mut written) = Default::default();
                         for event in events {

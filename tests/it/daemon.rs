@@ -84,6 +84,14 @@ impl Daemon {
         self.child.wait().unwrap()
     }
 
+    /// The same, and returns all that it has logged.
+    pub fn stop_with_log(mut self) -> Vec<String> {
+        self.signal(Signal::SIGTERM);
+        assert!(self.child.wait().unwrap().success());
+        self.wait_for_line("stopped queued=");
+        self.log.0.lock().unwrap().clone()
+    }
+
     /// Ends it as a crash does.
     pub fn crash(mut self) {
         self.child.kill().unwrap();

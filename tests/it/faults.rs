@@ -252,3 +252,75 @@ fn a_session_that_the_server_closed_while_idle_costs_no_attempt() {
     house.run("nullmailer-queue", [""; 0], "second@h.example\na@x.example\n\nx\n").success();
     assert_eq!(sink.wait_for(2)[1].connection, 1);
 }
+
+#[test]
+fn a_remote_that_says_goodbye_to_every_message_is_left_in_peace() {
+    let sink = Sink::new().answers("MAIL*", "421 4.3.2 shutting down");
+    let house = house(&sink.remote("connections=1"));
+    house.control("pausetime", "1h");
+    for _ in 0..20 {
+        queue(&house, &RECIPIENTS);
+    }
+    let daemon = Daemon::start(&house);
+    daemon.wait_for_line("Delivery complete, 20 message(s) remain.");
+    assert_eq!(sink.connections(), 3);
+}
+
+#[test]
+fn a_queue_that_is_put_in_the_place_of_another_is_watched_too() {
+    let sink = Sink::new();
+    let house = house(&sink.remote(""));
+    house.control("pausetime", "1h");
+    let daemon = Daemon::start(&house);
+    queue(&house, &RECIPIENTS);
+    daemon.wait_for_line("Delivery complete, 0 message(s) remain.");
+    std::fs::rename(house.path("queue/queue"), house.path("queue/old")).unwrap();
+    std::fs::create_dir(house.path("queue/queue")).unwrap();
+    queue(&house, &RECIPIENTS);
+    assert_eq!(sink.wait_for(2).len(), 2);
+}
+
+#[test]
+fn a_configuration_that_breaks_while_mail_becomes_due_is_told_once_a_minute_at_most() {
+    let sink = Sink::new().answers("RCPT*", "450 4.2.0 later");
+    let house = house(&sink.remote(""));
+    house.control("pausetime", "1");
+    queue(&house, &RECIPIENTS);
+    let daemon = Daemon::start(&house);
+    daemon.wait_for_line("Delivery complete, 1 message(s) remain.");
+    house.control("helohost", "not a name");
+    daemon.wait_for_line("helohost:1: ");
+    // The message is due all the while; the daemon has nothing to do but to wait.
+    queue(&house, &RECIPIENTS);
+    daemon.wait_for_line("Trigger pulled.");
+    let log = daemon.stop_with_log();
+    let told = log.iter().filter(|line| line.contains("helohost:1: ")).count();
+    assert!(told <= 3, "{told} times: {:#?}", &log[log.len() - 5..]);
+}
+
+#[test]
+fn a_line_of_remotes_that_became_wrong_is_told() {
+    let sink = Sink::new();
+    let house = house(&sink.remote(""));
+    house.control("pausetime", "1h");
+    let daemon = Daemon::start(&house);
+    queue(&house, &RECIPIENTS);
+    daemon.wait_for_line("Delivery complete, 0 message(s) remain.");
+    house.control("remotes", &(sink.remote("") + "other.example smtp nonsense\n"));
+    queue(&house, &RECIPIENTS);
+    daemon.wait_for_line("remotes:2: ");
+    assert_eq!(sink.wait_for(2).len(), 2);
+}
+
+#[test]
+fn a_lock_that_leads_elsewhere_is_not_followed() {
+    let house = house("");
+    let spool = house.path("queue");
+    house.run("nullmailer-send", [""; 0], "").success();
+    std::fs::remove_file(spool.join("lock")).unwrap();
+    std::os::unix::fs::symlink(house.path("conf/me"), spool.join("lock")).unwrap();
+    house.run("nullmailer-send", [""; 0], "").exit(75).complains("cannot open ");
+    std::fs::remove_file(spool.join("lock")).unwrap();
+    std::fs::hard_link(house.path("conf/me"), spool.join("lock")).unwrap();
+    house.run("nullmailer-send", [""; 0], "").exit(75).complains("has another name");
+}

@@ -51,24 +51,27 @@ impl Engine {
             Ok(read) => read,
             Err(error) => {
                 self.core.log.config_error(&error);
+                self.close_idle(None);
                 self.plan = None;
                 self.look_again = Some(Instant::now() + REST);
                 return;
             }
         };
+        let wrong: Vec<_> = wrong.iter().map(ToString::to_string).collect();
         let changed = self.plan.as_ref().is_none_or(|plan| plan.settings != settings);
-        if changed || say {
+        if say || changed || wrong != self.wrong {
             for error in &wrong {
                 self.core.log.config_error(error);
             }
         }
+        self.wrong = wrong;
         if settings.remotes.is_empty() {
             self.core.log.no_remotes();
             self.look_again = Some(Instant::now() + REST);
         } else if changed || say {
             self.core.log.configured(&settings.remotes);
         }
-        if changed || say {
+        if changed {
             let dialer = Dialer::new(settings.helo.clone(), self.core.protocols.clone());
             self.close_idle(None);
             self.plan = Some(Rc::new(Plan::new(settings, dialer)));
@@ -87,10 +90,12 @@ impl Engine {
     /// Learns of messages that came since.
     pub(super) fn rescan(&mut self) {
         self.core.log.rescanning();
+        self.rescan_by = None;
         let found = match self.core.spool.scan(|id| self.index.knows(id)) {
             Ok(found) => found,
             Err(error) => {
                 self.core.log.trouble(None, &error);
+                self.rescan_by = Some(Instant::now() + REST);
                 return;
             }
         };

@@ -2,6 +2,8 @@
 
 mod learn;
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -13,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use self::learn::seed;
-use super::attempt::attempt;
+use super::attempt::{Attempt, attempt};
 use super::bounce::Bouncer;
 use super::index::Index;
 use super::ledger::Ledger;
@@ -35,6 +37,8 @@ pub(crate) enum Wake {
     Appeared { whole: Vec<OsString>, made: Vec<OsString>, written: Vec<OsString> },
     /// The queue is to be read: more has appeared than can be told.
     Rescan,
+    /// Nobody tells any more what appears in the queue.
+    Unwatched,
     /// Everything is to be tried now.
     Flush,
     /// The configuration is to be read again.
@@ -57,6 +61,8 @@ pub(crate) struct Engine {
     ends: Ends,
     /// Names that appear in the queue are told by [`Wake::Appeared`].
     watched: bool,
+    /// Set where the queue could not be read: when to try again.
+    rescan_by: Option<Instant>,
     /// Names that were made in the queue since the trigger was last pulled.
     made: Vec<OsString>,
     /// When the trigger was last pulled.
@@ -69,6 +75,8 @@ pub(crate) struct Engine {
     next_cleaning: Instant,
     /// Set when we were told to stop: what still runs then is let go.
     stop_by: Option<Instant>,
+    /// What was wrong with lines of `remotes` when they were last read.
+    wrong: Vec<String>,
     /// Set while the configuration cannot be used: when to look again.
     look_again: Option<Instant>,
 }
@@ -82,6 +90,9 @@ struct Core {
     control: Control,
     kernel_name: Option<String>,
     protocols: PathBuf,
+    /// Attempts whose outcome could not be written down. Only the writing is tried again: who was
+    /// served must not be served once more.
+    owed: RefCell<HashMap<QueueId, Attempt>>,
 }
 
 /// When [`Engine::run`] returns.
@@ -108,10 +119,12 @@ const WRITING: Duration = Duration::from_secs(10);
 const MOMENT: Duration = Duration::from_millis(5);
 /// The kernel tells of a name and of the trigger this close to each other.
 const LATE: Duration = Duration::from_secs(1);
+/// So many overdue messages are seen to at once.
+const SWEEP: usize = 50;
 /// `failed/` is looked through this often.
 const CLEANING: Duration = Duration::from_secs(3600);
 /// What runs when we are told to stop has this long to end.
-const GRACE: Duration = Duration::from_secs(8);
+const GRACE: Duration = Duration::from_secs(7);
 
 impl Engine {
     pub(crate) fn new(
@@ -129,6 +142,7 @@ impl Engine {
             spool,
             log,
             clock,
+            owed: RefCell::default(),
         };
         Self {
             core: Rc::new(core),
@@ -140,12 +154,14 @@ impl Engine {
             passing: false,
             ends: Ends::Stopped,
             watched: false,
+            rescan_by: None,
             made: Vec::new(),
             pulled: None,
             made_by: None,
             next_sweep: Instant::now(),
             next_cleaning: Instant::now(),
             stop_by: None,
+            wrong: Vec::new(),
             look_again: None,
         }
     }
@@ -232,6 +248,10 @@ impl Engine {
                 }
             }
             Wake::Rescan => self.rescan(),
+            Wake::Unwatched => {
+                self.watched = false;
+                self.rescan();
+            }
             Wake::Flush => {
                 self.index.flush();
                 self.reload(false);
@@ -243,7 +263,9 @@ impl Engine {
                 }
             }
             Wake::Reload => self.reload(true),
-            Wake::Stop => self.stop_by = Some(now + GRACE),
+            Wake::Stop => {
+                self.stop_by.get_or_insert(now + GRACE);
+            }
         }
     }
 
@@ -259,8 +281,13 @@ impl Engine {
         let due = self.index.next_due().is_some_and(|due| due <= now)
             || self.look_again.is_some_and(|again| again <= now)
             || self.passing_blocked(now);
+        if self.rescan_by.is_some_and(|by| by <= now) {
+            self.rescan();
+        }
         if due && !self.passing {
             self.refresh();
+        } else if self.look_again.is_some_and(|again| again <= now) {
+            self.reload(false);
         }
     }
 
@@ -288,12 +315,12 @@ impl Engine {
     }
 
     fn start_deliveries(&mut self) {
+        let now = Instant::now();
+        self.index.wake(now);
         let Some(plan) = self.plan.clone().filter(|plan| !plan.routes.is_empty()) else { return };
         if self.stop_by.is_some() {
             return;
         }
-        let now = Instant::now();
-        self.index.wake(now);
         if self.running.is_empty() {
             self.width.rest(now);
         }
@@ -311,11 +338,15 @@ impl Engine {
     /// While no remote can be tried, mail still grows old: what has to be said of that is said by
     /// an attempt that finds no remote.
     fn sweep(&mut self, plan: &Rc<Plan>, now: Instant) {
-        if self.next_sweep > now || self.index.backlog() == 0 {
+        if self.next_sweep > now || self.index.backlog() == 0 || !self.running.is_empty() {
             return;
         }
-        self.next_sweep = now + REST;
-        for id in self.index.overdue(plan.settings.lifetime, plan.settings.delay_warning, now) {
+        let (lifetime, warning) = (plan.settings.lifetime, plan.settings.delay_warning);
+        let overdue = self.index.overdue(lifetime, warning, SWEEP, now);
+        if overdue.len() < SWEEP {
+            self.next_sweep = now + REST;
+        }
+        for id in overdue {
             if self.index.take_this(&id) {
                 self.start(plan, id, now);
             }
@@ -370,10 +401,12 @@ impl Engine {
         let backlog = self.index.backlog();
         let times = [
             self.look_again,
+            self.rescan_by,
             self.made_by,
             self.index.next_due(),
             plan.and_then(|plan| plan.next_close()),
-            plan.filter(|plan| backlog > 0 && !plan.is_open(now)).map(|_| self.next_sweep),
+            plan.filter(|plan| backlog > 0 && !plan.routes.is_empty() && !plan.is_open(now))
+                .map(|_| self.next_sweep.max(now)),
             plan.and_then(|plan| plan.settings.failed_lifetime).map(|_| self.next_cleaning),
             plan.filter(|_| backlog > 0).and_then(|plan| plan.next_try(now)),
             plan.filter(|plan| !self.running.is_empty() && plan.is_open(now))
@@ -413,9 +446,18 @@ async fn deliver(core: &Core, plan: &Plan, id: &QueueId, age: Duration) -> Resul
         }
     };
     let time = (core.clock)().unix();
-    let pending = entry.pending();
-    let ledger = Ledger::new(&core.spool, &core.log, &entry, time);
-    let attempt = attempt(plan, &core.log, &entry, pending, age, &ledger).await;
+    let owed = core.owed.borrow_mut().remove(id);
+    let mut attempt = if let Some(owed) = owed {
+        owed
+    } else {
+        // What cannot be removed would be sent again and again.
+        core.spool.check_writable().map_err(|error| error.to_string())?;
+        let ledger = Ledger::new(&core.spool, &core.log, &entry, time);
+        attempt(plan, &core.log, &entry, entry.pending(), age, &ledger).await
+    };
     let settler = Settler { plan, log: &core.log, spool: &core.spool, bouncer: &core.bouncer };
-    settler.settle(&entry, attempt, time, age).map_err(|error| error.to_string())
+    settler.settle(&entry, &mut attempt, time, age).map_err(|error| {
+        core.owed.borrow_mut().insert(id.clone(), attempt);
+        error.to_string()
+    })
 }

@@ -87,17 +87,22 @@ pub(super) fn try_read(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 fn ders<'a>(bytes: &'a [u8], path: &Path) -> Result<Vec<&'a [u8]>, String> {
-    der::split(bytes).ok_or_else(|| format!("{} is not DER{}", path.display(), hint(bytes, true)))
+    // Text can pass for DER by chance.
+    let der = if is_pem(bytes) { None } else { der::split(bytes) };
+    der.ok_or_else(|| format!("{} is not DER{}", path.display(), hint(bytes, true)))
 }
 
 fn flaw(path: &Path, error: impl std::fmt::Display) -> String {
     format!("cannot read {}: {error}", path.display())
 }
 
+fn is_pem(bytes: &[u8]) -> bool {
+    memchr::memmem::find(bytes, b"-----BEGIN ").is_some()
+}
+
 /// What to do when the file is in the other format.
 fn hint(bytes: &[u8], der: bool) -> &'static str {
-    let pem = memchr::memmem::find(bytes, b"-----BEGIN ").is_some();
-    match (der, pem) {
+    match (der, is_pem(bytes)) {
         (true, true) => ", which is PEM: leave x509fmtder out",
         (false, false) if bytes.first() == Some(&0x30) => ", which may be DER: add x509fmtder",
         _ => "",
