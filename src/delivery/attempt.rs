@@ -165,6 +165,13 @@ async fn through(
                 *outcome = served;
             }
         }
+        // A server may close a session that it finds too old at any time; that the message came next
+        // is chance, and nothing of it was taken.
+        let broke_early = |fault: &Fault| fault.phase == Phase::Envelope;
+        if !fresh && delivery.fault.as_ref().is_some_and(broke_early) && nothing_settled(&delivery)
+        {
+            continue;
+        }
         for (recipient, outcome) in recipients.iter().zip(&delivery.outcomes) {
             log.recipient(&entry.id, recipient, &via(route, &session), age.as_secs(), outcome);
         }
@@ -182,10 +189,6 @@ async fn through(
                 }
                 return Ok(delivery);
             }
-            // A server may close a session that it finds too old at any time; that the message
-            // came next is chance, and nothing of it was taken.
-            Some(fault)
-                if !fresh && fault.phase == Phase::Envelope && nothing_settled(&delivery) => {}
             // One file that cannot be read is no reason to keep other mail from the remote.
             Some(fault) if fault.phase == Phase::Message => return Ok(delivery),
             Some(fault) => {
@@ -194,7 +197,7 @@ async fn through(
                 match fault.phase {
                     Phase::Envelope | Phase::Data => health.broke(reason, &plan.schedule, now),
                     // A protocol program connects only when it has a message.
-                    _ => health.failed(reason, &plan.schedule, now),
+                    _ => health.failed(reason, &plan.schedule, now, now),
                 }
                 return Ok(delivery);
             }
@@ -204,7 +207,8 @@ async fn through(
 
 /// Opens a session, or writes down that the remote is unwell.
 async fn open(plan: &Plan, log: &Log, route: &Route) -> Result<Session, Reason> {
-    route.health.borrow_mut().trying(Instant::now(), &plan.schedule);
+    let begun = Instant::now();
+    route.health.borrow_mut().trying(begun, &plan.schedule);
     match plan.dialer.open(&route.remote).await {
         Ok(session) => {
             if route.health.borrow_mut().opened() {
@@ -216,7 +220,8 @@ async fn open(plan: &Plan, log: &Log, route: &Route) -> Result<Session, Reason> 
             log.remote_failed(&route.remote, &fault);
             log.sending_failed(&fault);
             let reason = fault.reason();
-            route.health.borrow_mut().failed(reason.clone(), &plan.schedule, Instant::now());
+            let mut health = route.health.borrow_mut();
+            health.failed(reason.clone(), &plan.schedule, begun, Instant::now());
             Err(reason)
         }
     }

@@ -52,8 +52,19 @@ impl Health {
         self.trouble.as_ref().map(|trouble| trouble.again)
     }
 
-    /// A session could not be opened: it rests for `pausetime`, doubling to `maxpause`.
-    pub(crate) fn failed(&mut self, reason: Reason, schedule: &RetrySchedule, now: Instant) {
+    /// What began at `begun` could not open a session: it rests for `pausetime`, doubling to `maxpause`.
+    ///
+    /// Sessions that fail side by side are one failure.
+    pub(crate) fn failed(
+        &mut self,
+        reason: Reason,
+        schedule: &RetrySchedule,
+        begun: Instant,
+        now: Instant,
+    ) {
+        if self.trouble.as_ref().is_some_and(|trouble| begun < trouble.last) {
+            return;
+        }
         let failures =
             self.trouble.as_ref().map_or(1, |trouble| trouble.failures.saturating_add(1));
         let again = now + schedule.pause_after(failures, 0);
@@ -65,7 +76,7 @@ impl Health {
         self.broken += 1;
         if self.broken >= BROKEN_LIMIT {
             self.broken = 0;
-            self.failed(reason, schedule, now);
+            self.failed(reason, schedule, now, now);
         }
     }
 
@@ -120,18 +131,28 @@ mod tests {
     #[test]
     fn a_remote_that_failed_rests_longer_each_time() {
         let (mut health, now) = (Health::default(), Instant::now());
-        health.failed(reason(), &SCHEDULE, now);
+        health.failed(reason(), &SCHEDULE, now, now);
         assert!(!health.may_try(now + Duration::from_secs(50)));
         assert!(health.may_try(now + Duration::from_secs(70)));
-        health.failed(reason(), &SCHEDULE, now);
+        health.failed(reason(), &SCHEDULE, now, now);
         assert!(!health.may_try(now + Duration::from_secs(100)));
+    }
+
+    #[test]
+    fn sessions_that_fail_side_by_side_are_one_failure() {
+        let (mut health, begun) = (Health::default(), Instant::now());
+        for n in 1..=4 {
+            let now = begun + n * Duration::from_secs(1);
+            health.failed(reason(), &SCHEDULE, begun, now);
+        }
+        assert!(health.may_try(begun + Duration::from_secs(70)));
     }
 
     #[test]
     fn new_mail_shortens_the_rest_to_one_pause_and_no_further() {
         let (mut health, now) = (Health::default(), Instant::now());
         for _ in 0..9 {
-            health.failed(reason(), &SCHEDULE, now);
+            health.failed(reason(), &SCHEDULE, now, now);
         }
         health.new_mail(SCHEDULE.pause);
         assert!(!health.may_try(now + Duration::from_secs(59)));
@@ -155,7 +176,7 @@ mod tests {
     #[test]
     fn while_one_message_tries_the_others_wait() {
         let (mut health, now) = (Health::default(), Instant::now());
-        health.failed(reason(), &SCHEDULE, now);
+        health.failed(reason(), &SCHEDULE, now, now);
         health.flush(now);
         assert!(health.may_try(now));
         health.trying(now, &SCHEDULE);
