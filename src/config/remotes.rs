@@ -66,7 +66,7 @@ fn external(mut name: String, protocol: Protocol, words: &[String]) -> Result<Re
         }
         kept.push(Secret::new(word.as_bytes().to_vec()));
     }
-    Ok(Remote { options: kept, ..option::bare(name, protocol) })
+    Ok(Remote { options: kept, ..Remote::new(name, protocol) })
 }
 
 #[cfg(test)]

@@ -152,6 +152,24 @@ impl Mechanism {
 }
 
 impl Remote {
+    /// A remote without any option.
+    pub(crate) fn new(host: impl Into<String>, protocol: Protocol) -> Self {
+        Self {
+            host: host.into(),
+            protocol,
+            port: None,
+            source: None,
+            family: Family::Any,
+            security: Security::Plain,
+            tls: Tls::default(),
+            login: None,
+            step_limit: None,
+            connections: None,
+            messages: None,
+            options: Vec::new(),
+        }
+    }
+
     /// The port that will be used, if the protocol has one at all.
     pub(crate) fn effective_port(&self) -> Option<u16> {
         self.port.or(match (&self.protocol, self.security) {

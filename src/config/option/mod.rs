@@ -196,24 +196,6 @@ fn split(word: &str) -> Result<(&str, Option<&str>), String> {
     })
 }
 
-/// A remote without any option.
-pub(super) fn bare(host: String, protocol: Protocol) -> Remote {
-    Remote {
-        host,
-        protocol,
-        port: None,
-        source: None,
-        family: Family::Any,
-        security: Security::Plain,
-        tls: Tls::default(),
-        login: None,
-        step_limit: None,
-        connections: None,
-        messages: None,
-        options: Vec::new(),
-    }
-}
-
 impl Draft {
     /// What the options mean together.
     fn finish(mut self, protocol: Protocol) -> Result<Remote, String> {
@@ -256,7 +238,7 @@ impl Draft {
             step_limit: self.step_limit,
             connections: self.connections,
             messages: self.messages,
-            ..bare(host, protocol)
+            ..Remote::new(host, protocol)
         })
     }
 

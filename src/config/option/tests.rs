@@ -19,7 +19,7 @@ fn an_option_is_the_same_with_and_without_dashes() {
         let remote = smtp(&words).unwrap();
         assert_eq!((remote.port, remote.security), (Some(2525), Security::StartTls), "{words:?}");
     }
-    assert_eq!(smtp(&["-", "--", "help"]), Ok(bare("h.example".to_owned(), Protocol::Smtp)));
+    assert_eq!(smtp(&["-", "--", "help"]), Ok(Remote::new("h.example", Protocol::Smtp)));
 }
 
 #[test]

@@ -6,9 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::{Io, Session};
-use crate::mail::{
-    Address, DeliveryRequest, Family, Helo, Protocol, Remote, ReversePath, Security, Tls,
-};
+use crate::mail::{Address, DeliveryRequest, Helo, Protocol, Remote, ReversePath};
 use crate::transport::{Delivery, Fault, Mail};
 
 /// Plays a dialogue: `S:` lines are sent at once, `C:` waits for a line, which may end in `*`,
@@ -85,20 +83,7 @@ fn play(dialogue: &str, mut stream: BufReader<std::net::TcpStream>) -> Vec<u8> {
 }
 
 pub(in crate::transport) fn remote() -> Remote {
-    Remote {
-        host: "127.0.0.1".to_owned(),
-        protocol: Protocol::Smtp,
-        port: None,
-        source: None,
-        family: Family::Any,
-        security: Security::Plain,
-        tls: Tls::default(),
-        login: None,
-        step_limit: Some(Duration::from_secs(10)),
-        connections: None,
-        messages: None,
-        options: Vec::new(),
-    }
+    Remote { step_limit: Some(Duration::from_secs(10)), ..Remote::new("127.0.0.1", Protocol::Smtp) }
 }
 
 pub(in crate::transport) async fn open(address: SocketAddr) -> Result<Session, Fault> {

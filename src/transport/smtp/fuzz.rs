@@ -10,9 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::framing::Framer;
 use super::{Io, Session, Share, deliver};
-use crate::mail::{
-    Address, DeliveryRequest, Family, Helo, Outcome, Protocol, Remote, ReversePath, Security, Tls,
-};
+use crate::mail::{Address, DeliveryRequest, Helo, Outcome, Protocol, Remote, ReversePath};
 use crate::transport::{Delivery, Mail};
 
 /// Replies come out the same whether the bytes come at once or one by one; neither panics.
@@ -75,19 +73,9 @@ pub(crate) fn session(server: &[u8]) {
 
 async fn client(io: DuplexStream) -> Vec<Delivery> {
     let remote = Remote {
-        host: "server.example".to_owned(),
-        protocol: Protocol::Smtp,
-        port: None,
-        source: None,
-        family: Family::Any,
-        security: Security::Plain,
-        tls: Tls::default(),
-        login: None,
         // Where both wait for the other. All else is done at once: there is no network.
         step_limit: Some(Duration::from_millis(2)),
-        connections: None,
-        messages: None,
-        options: Vec::new(),
+        ..Remote::new("server.example", Protocol::Smtp)
     };
     let helo = Helo::Name("me.example".to_owned());
     let mut deliveries = Vec::new();
