@@ -41,7 +41,9 @@ impl Settler<'_> {
         time: i64,
         age: Duration,
     ) -> Result<Next, spool::Error> {
-        if self.plan.schedule.is_too_old(age) {
+        // A clock that was wrong when the mail came, or is now, must not give it up at once: it fails
+        // twice before.
+        if self.plan.schedule.is_too_old(age) && !entry.history.verdicts.is_empty() {
             give_up(&mut attempt.verdicts);
         }
         let (sent, rest): (Vec<_>, Vec<_>) =

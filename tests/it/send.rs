@@ -332,6 +332,9 @@ fn mail_that_is_too_old_is_bounced_when_it_fails_again() {
     let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3700);
     file.set_modified(old).unwrap();
     once(&house);
+    // The clock may have been wrong when it came: failing once is not enough.
+    assert_eq!((house.queued().len(), house.names("failed").len()), (1, 0));
+    once(&house);
     assert_eq!(house.names("failed").len(), 1);
     let bounce = house.only_queued();
     assert_eq!(
