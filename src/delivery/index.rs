@@ -57,6 +57,12 @@ impl Index {
         self.fresh.len() + self.ready.len()
     }
 
+    /// Makes room for so many more at once: growing by doubling would hold the table twice.
+    pub(crate) fn reserve(&mut self, count: usize) {
+        self.known.reserve(count);
+        self.fresh.reserve(count);
+    }
+
     /// A message that was not known: to be tried at once, or after `wait` if it was tried before
     /// we came.
     pub(crate) fn learn(&mut self, id: QueueId, age: Duration, wait: Duration, now: Instant) {

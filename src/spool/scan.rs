@@ -1,6 +1,6 @@
 //! What is in the queue, without opening it.
 
-use std::collections::HashSet;
+use std::cmp::Ordering;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -13,6 +13,8 @@ pub(crate) struct Waiting {
     pub(crate) id: QueueId,
     /// When it was queued: the file's mtime, seconds since 1970.
     pub(crate) arrival: i64,
+    /// It has a journal.
+    pub(crate) tried: bool,
 }
 
 impl Spool {
@@ -28,22 +30,24 @@ impl Spool {
                 continue;
             };
             if let Ok(meta) = entry.metadata() {
-                found.push(Waiting { id, arrival: meta.mtime() });
+                found.push(Waiting { id, arrival: meta.mtime(), tried: false });
             }
         }
-        found.sort_by(|a, b| (a.id.seconds(), &a.id).cmp(&(b.id.seconds(), &b.id)));
+        found.sort_unstable_by(|a, b| oldest_first(&a.id, &b.id));
+        // Looked up rather than kept: a set of so many names would be the most that we hold.
+        for id in ids(&self.status()) {
+            if let Ok(at) = found.binary_search_by(|waiting| oldest_first(&waiting.id, &id)) {
+                found[at].tried = true;
+            }
+        }
         Ok(found)
     }
 
     /// One message of the queue, if it is there.
     pub(crate) fn stat(&self, id: QueueId) -> Option<Waiting> {
         let meta = fs::symlink_metadata(self.queue().join(id.as_str())).ok()?;
-        Some(Waiting { id, arrival: meta.mtime() })
-    }
-
-    /// The messages that have a journal.
-    pub(crate) fn journals(&self) -> HashSet<QueueId> {
-        ids(&self.status()).collect()
+        let tried = self.has_journal(&id);
+        Some(Waiting { id, arrival: meta.mtime(), tried })
     }
 
     /// Removes what lies in `failed/` for more than `lifetime` seconds at `now`; says how much.
@@ -95,6 +99,10 @@ impl Spool {
         }
         done
     }
+}
+
+fn oldest_first(a: &QueueId, b: &QueueId) -> Ordering {
+    (a.seconds(), a).cmp(&(b.seconds(), b))
 }
 
 fn ids(path: &Path) -> impl Iterator<Item = QueueId> {

@@ -82,9 +82,8 @@ impl Engine {
     pub(super) fn appeared(&mut self, names: &[OsString]) {
         let ids = names.iter().filter_map(|name| QueueId::parse(name));
         let new = ids.filter(|id| !self.index.knows(id));
-        let found: Vec<_> = new.filter_map(|id| self.core.spool.stat(id)).collect();
-        let core = Rc::clone(&self.core);
-        self.learn(found, |id| core.spool.has_journal(id));
+        let found = new.filter_map(|id| self.core.spool.stat(id)).collect();
+        self.learn(found);
     }
 
     /// Learns of messages that came since.
@@ -100,18 +99,18 @@ impl Engine {
             }
         };
         if !found.is_empty() {
-            let journals = self.core.spool.journals();
-            self.learn(found, |id| journals.contains(id));
+            self.learn(found);
         }
     }
 
     /// Puts new messages into the index: due at once, unless they were tried before we came.
-    pub(super) fn learn(&mut self, found: Vec<Waiting>, has_journal: impl Fn(&QueueId) -> bool) {
+    pub(super) fn learn(&mut self, found: Vec<Waiting>) {
         let (now, time) = (Instant::now(), self.now());
+        self.index.reserve(found.len());
         for waiting in found {
             let age = time.saturating_sub(waiting.arrival);
             let age = Duration::from_secs(age.try_into().unwrap_or(0));
-            let wait = if has_journal(&waiting.id) {
+            let wait = if waiting.tried {
                 self.remaining_pause(&waiting.id, time)
             } else {
                 Duration::ZERO
