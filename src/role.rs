@@ -51,7 +51,7 @@ pub(crate) enum Refusal {
     NotSetUid(Role),
 }
 
-/// Every name, the role it chooses, and whether it is also a word after `nullmailer`.
+/// Every name and the role it chooses; the first name of a role is its own.
 const NAMES: &[(&str, Role)] = &[
     ("nullmailer-send", Role::Send),
     ("nullmailer-queue", Role::Queue),

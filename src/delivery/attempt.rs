@@ -16,6 +16,8 @@ pub(super) struct Attempt {
     pub(super) verdicts: Vec<Verdict>,
     /// False if no remote looked at the message: nothing was learnt about it, only about them.
     pub(super) tried: bool,
+    /// The report of those who failed is queued: settling that is tried again sends no second one.
+    pub(super) bounced: bool,
 }
 
 /// The last word on one recipient.
@@ -50,7 +52,8 @@ pub(super) async fn attempt(
         )),
         written: false,
     };
-    let mut result = Attempt { verdicts: pending.into_iter().map(waiting).collect(), tried: false };
+    let verdicts = pending.into_iter().map(waiting).collect();
+    let mut result = Attempt { verdicts, tried: false, bounced: false };
     for route in &plan.routes {
         let rest: Vec<Address> = result.waiting().map(|one| one.recipient.clone()).collect();
         if rest.is_empty() {

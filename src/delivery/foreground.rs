@@ -4,7 +4,6 @@
 //! Only what has to wait is queued; what was refused for everybody goes back to the caller, who is
 //! there to hear it.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::task::LocalSet;
@@ -44,7 +43,7 @@ pub(crate) fn deliver_now(
     let (mut incoming, envelope) = submitter.prepare(spool, submission)?;
     let entry = incoming.entry(envelope)?;
     let dialer = Dialer::new(settings.helo.clone(), submitter.directories.protocols.clone());
-    let plan = Rc::new(Plan::new(settings, dialer));
+    let plan = Plan::new(settings, dialer);
     let tried = LocalSet::new().block_on(runtime, async {
         let pending = entry.pending();
         let tried = attempt(&plan, log, &entry, pending, Duration::ZERO, &Ledger::default()).await;

@@ -60,7 +60,8 @@ impl Settler<'_> {
         if over {
             self.log.moving_to_failed(&entry.id);
         }
-        let bounced = failed.is_empty() || self.bounce(entry, &failed, time);
+        let bounced = attempt.bounced || failed.is_empty() || self.bounce(entry, &failed, time);
+        attempt.bounced = bounced;
         if bounced {
             self.record(entry, time, false, &failed)?;
         }

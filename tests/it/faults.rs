@@ -324,3 +324,27 @@ fn a_lock_that_leads_elsewhere_is_not_followed() {
     std::fs::hard_link(house.path("conf/me"), spool.join("lock")).unwrap();
     house.run("nullmailer-send", [""; 0], "").exit(75).complains("has another name");
 }
+
+#[test]
+fn a_bounce_is_sent_once_however_often_its_message_cannot_be_moved_away() {
+    let sink = Sink::new().answers("RCPT TO:<a@*", "550 5.1.1 no such mailbox");
+    let house = house(&sink.remote(""));
+    house.control("pausetime", "1h");
+    let daemon = Daemon::start(&house);
+    std::fs::remove_dir(house.path("queue/failed")).unwrap();
+    std::fs::write(house.path("queue/failed"), "in the way").unwrap();
+    queue(&house, &RECIPIENTS[..1]);
+    daemon.wait_for_lines("trouble id=", 1);
+    for times in 2..=3 {
+        house.run("nullmailer", ["flush"], "").success();
+        daemon.wait_for_lines("trouble id=", times);
+    }
+    std::fs::remove_file(house.path("queue/failed")).unwrap();
+    std::fs::create_dir(house.path("queue/failed")).unwrap();
+    house.run("nullmailer", ["flush"], "").success();
+    daemon.wait_for_line("Delivery complete, 0 message(s) remain.");
+    let log = daemon.stop_with_log();
+    let bounces = log.iter().filter(|line| line.starts_with("Generating bounce for ")).count();
+    assert_eq!(bounces, 1, "{log:#?}");
+    assert_eq!(house.names("failed").len(), 1);
+}

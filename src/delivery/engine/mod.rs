@@ -338,7 +338,7 @@ impl Engine {
     /// While no remote can be tried, mail still grows old: what has to be said of that is said by
     /// an attempt that finds no remote.
     fn sweep(&mut self, plan: &Rc<Plan>, now: Instant) {
-        if self.next_sweep > now || self.index.backlog() == 0 || !self.running.is_empty() {
+        if self.next_sweep > now || !self.may_sweep(plan) {
             return;
         }
         let (lifetime, warning) = (plan.settings.lifetime, plan.settings.delay_warning);
@@ -351,6 +351,11 @@ impl Engine {
                 self.start(plan, id, now);
             }
         }
+    }
+
+    /// While something runs, a sweep waits for what comes of it.
+    fn may_sweep(&self, plan: &Plan) -> bool {
+        self.index.backlog() > 0 && !plan.routes.is_empty() && self.running.is_empty()
     }
 
     fn start(&mut self, plan: &Rc<Plan>, id: QueueId, now: Instant) {
@@ -405,8 +410,7 @@ impl Engine {
             self.made_by,
             self.index.next_due(),
             plan.and_then(|plan| plan.next_close()),
-            plan.filter(|plan| backlog > 0 && !plan.routes.is_empty() && !plan.is_open(now))
-                .map(|_| self.next_sweep.max(now)),
+            plan.filter(|plan| self.may_sweep(plan) && !plan.is_open(now)).map(|_| self.next_sweep),
             plan.and_then(|plan| plan.settings.failed_lifetime).map(|_| self.next_cleaning),
             plan.filter(|_| backlog > 0).and_then(|plan| plan.next_try(now)),
             plan.filter(|plan| !self.running.is_empty() && plan.is_open(now))
