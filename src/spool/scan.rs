@@ -61,7 +61,9 @@ impl Spool {
         let removed = entries.filter(old).filter(|entry| fs::remove_file(entry.path()).is_ok());
         removed
             .inspect(|entry| {
-                if let Some(id) = QueueId::parse(&entry.file_name()) {
+                // One that was moved back to the queue has need of it.
+                let id = QueueId::parse(&entry.file_name());
+                if let Some(id) = id.filter(|id| !self.queue().join(id.as_str()).exists()) {
                     self.forget_journal(&id);
                 }
             })
