@@ -1,6 +1,6 @@
 //! The manual pages against the program: what one knows, the other has to know too.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -140,17 +140,113 @@ fn every_variable_is_in_a_page_and_every_one_there_is_read() {
 #[test]
 fn every_option_is_in_the_page_and_every_one_there_is_taken() {
     let house = House::new();
-    for (program, file) in
-        [("nullmailer-dsn", "nullmailer-dsn.1"), ("nullmailer-inject", "nullmailer-inject.1")]
-    {
-        let help = house.run(program, ["--help"], "").success().stdout;
-        let mut taken = long_options(&help, " --");
+    for (program, file) in [
+        ("nullmailer-dsn", "nullmailer-dsn.1"),
+        ("nullmailer-inject", "nullmailer-inject.1"),
+        ("nullmailer", "nullmailer.1"),
+    ] {
+        let help = |args: &[&str]| house.run(program, args, "").success().stdout;
+        let mut taken = long_options(&help(&["--help"]), " --");
+        if program == "nullmailer" {
+            for word in subcommands(&help(&["--help"])) {
+                taken.extend(long_options(&help(&[&word, "--help"]), " --"));
+            }
+        }
         taken.insert("help".to_owned());
         let page = page(file);
         let marked = page.lines().filter(|line| line.contains("Fl "));
         let written = marked.flat_map(|line| long_options(line, " -")).collect::<BTreeSet<_>>();
         assert_eq!(taken, written, "{program}");
     }
+}
+
+/// The words that clap lists under "Commands:".
+fn subcommands(help: &str) -> BTreeSet<String> {
+    let (_, listed) = help.split_once("Commands:\n").unwrap();
+    let lines = listed.lines().take_while(|line| line.starts_with("  "));
+    let words = lines.filter_map(|line| line.split_whitespace().next());
+    words.filter(|word| *word != "help").map(str::to_owned).collect()
+}
+
+#[test]
+fn every_subcommand_is_in_the_page_and_every_one_there_is_taken() {
+    let house = House::new();
+    let taken = subcommands(&house.run("nullmailer", ["--help"], "").success().stdout);
+    let written = between(&page("nullmailer.1"), "\n.It Cm ", '\n', lower);
+    assert_eq!(taken, written);
+}
+
+/// sendmail has no table of its options: each letter is tried.
+#[test]
+fn every_letter_of_sendmail_is_in_its_page_and_every_one_there_is_taken() {
+    let house = House::new();
+    let page = page("sendmail.1");
+    let mut written = BTreeSet::new();
+    for line in page.lines().filter(|line| line.starts_with(".It Fl ") || line.starts_with(".Fl "))
+    {
+        // -bm, -odi and -oi: the first letter is the option.
+        let options =
+            line.split(' ').filter(|word| word.len() == 1 || word.starts_with(['b', 'o']));
+        written.extend(
+            options.filter_map(|word| word.chars().next()).filter(char::is_ascii_alphanumeric),
+        );
+    }
+    let letters = ('0'..='9').chain('a'..='z').chain('A'..='Z');
+    let taken: BTreeSet<_> = letters
+        // A letter behind it is its value, or one of a cluster, or the mode -bm.
+        .filter(|letter| {
+            let ran = house.run("sendmail", [format!("-{letter}m")], "");
+            !ran.stderr.contains("it is not known")
+        })
+        .collect();
+    assert_eq!(taken, written);
+}
+
+/// The lines that the pages show for `remotes` are taken by the program as they stand there.
+#[test]
+fn every_line_for_remotes_in_a_page_is_one_that_is_taken() {
+    let mut lines = Vec::new();
+    for (_, page) in pages() {
+        let shown = page.lines().map(|line| line.strip_prefix(".Dl ").unwrap_or(line));
+        let remotes = shown.filter(|line| line.contains(" smtp ") && !line.starts_with(['.', ' ']));
+        lines.extend(remotes.filter(|line| line.contains("tls")).map(str::to_owned));
+    }
+    assert!(lines.len() > 12, "{lines:?}");
+    let house = House::new();
+    house.control("remotes", &lines.join("\n"));
+    house.control("pausetime", "0");
+    let log = house.run("nullmailer-send", [""; 0], "").success().stdout;
+    let hosts: Vec<_> = lines.iter().filter_map(|line| line.split(' ').next()).collect();
+    assert!(log.contains(&format!("configured remotes={}\n", hosts.join(","))), "{log}");
+    assert!(!log.contains("Could not load"), "{log}");
+}
+
+/// Name and keys of every event, as the functions of the log write them and as the page has them.
+#[test]
+fn every_event_of_the_log_is_in_the_page_with_its_keys_and_every_one_there_is_logged() {
+    let source = fs::read_to_string(root().join("src/log/mod.rs")).unwrap();
+    let mut logged: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for function in source.split("    pub(crate) fn ").skip(1) {
+        let is_name = |c: char| c.is_ascii_lowercase() || c == '-';
+        let mut names = between(function, ".note(\"", '"', is_name);
+        for severity in ["Error", "Warning", "Notice", "Info"] {
+            names.extend(between(function, &format!("Severity::{severity}, \""), '"', is_name));
+        }
+        let mut keys = between(function, ".with(\"", '"', lower);
+        keys.extend(between(function, ".with_some(\"", '"', lower));
+        for name in names {
+            logged.entry(name).or_default().extend(keys.clone());
+        }
+    }
+    let page = page("nullmailer-send.8");
+    let (_, section) = page.split_once(".Sh LOG LINES").unwrap();
+    let section = section.split("\n.Sh ").next().unwrap();
+    let mut written = BTreeMap::new();
+    for line in section.lines().filter_map(|line| line.strip_prefix(".It Li ")) {
+        let mut words = line.split(' ').map(str::to_owned);
+        written.insert(words.next().unwrap(), words.collect());
+    }
+    assert_eq!(logged, written);
 }
 
 #[test]
@@ -168,22 +264,46 @@ fn every_option_of_a_remote_is_in_the_page_and_every_one_there_is_taken() {
     assert_eq!(taken, written);
 }
 
+/// The numbers behind `.It` in the section of that name.
+fn exit_statuses(page: &str) -> BTreeSet<String> {
+    let (_, section) = page.split_once(".Sh EXIT STATUS").expect("every page has one");
+    let section = section.split("\n.Sh ").next().unwrap();
+    let items = section.lines().filter_map(|line| line.strip_prefix(".It "));
+    items.flat_map(|line| line.split(" , ")).map(str::to_owned).collect()
+}
+
 #[test]
-fn every_exit_status_in_a_page_is_one_of_ours() {
+fn every_exit_status_is_in_nullmailer_7_and_every_one_in_a_page_is_there() {
     let exit = fs::read_to_string(root().join("src/exit.rs")).unwrap();
-    let known = between(&exit, " => ", ',', |c| c.is_ascii_digit());
-    assert!(known.contains("75"), "{known:?}");
+    let ours = between(&exit, " => ", ',', |c| c.is_ascii_digit());
+    assert!(ours.contains("75"), "{ours:?}");
+    assert_eq!(ours, exit_statuses(&page("nullmailer.7")));
     for (name, page) in pages() {
-        if ["nullmailer-smtp.8", "nullmailer-qmqp.8"].contains(&name.as_str()) {
-            // The protocol programs have the original's numbers.
-            continue;
+        // The protocol programs have the original's numbers.
+        if !["nullmailer-smtp.8", "nullmailer-qmqp.8"].contains(&name.as_str()) {
+            let strange: Vec<_> = exit_statuses(&page).difference(&ours).cloned().collect();
+            assert!(strange.is_empty(), "{name}: {strange:?}");
         }
-        let (_, section) = page.split_once(".Sh EXIT STATUS").expect("every page has one");
-        let section = section.split("\n.Sh ").next().unwrap();
-        for line in section.lines().filter_map(|line| line.strip_prefix(".It ")) {
-            for code in line.split(" , ") {
-                assert!(known.contains(code), "{name}: {code}");
-            }
-        }
+    }
+}
+
+#[test]
+fn every_page_has_every_section_in_the_usual_order() {
+    const USUAL: &[&str] = &[
+        "NAME",
+        "DESCRIPTION",
+        "ENVIRONMENT",
+        "FILES",
+        "EXIT STATUS",
+        "EXAMPLES",
+        "DIAGNOSTICS",
+        "SEE ALSO",
+    ];
+    for (name, page) in pages() {
+        let sections: Vec<_> = page.lines().filter_map(|line| line.strip_prefix(".Sh ")).collect();
+        let found: Vec<_> = sections.iter().filter(|one| USUAL.contains(one)).collect();
+        assert_eq!(found, USUAL.iter().collect::<Vec<_>>(), "{name}");
+        let overview = name == "nullmailer.7";
+        assert!(overview || sections.contains(&"OPTIONS"), "{name} has no OPTIONS");
     }
 }
