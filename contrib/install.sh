@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs nullmailer: one binary, a link for every name that callers know, the folder of control
-# files and the spool. Running it again mends what is missing and changes nothing else.
+# Installs nullmailer: one binary, a link for every name that callers know, the manual pages, the
+# folder of control files and the spool. Running it again mends what is missing and changes nothing else.
 #
 # usage: install.sh [--check] [--set-uid] [--force]
 #   --check     change nothing; one line for each thing that is missing or wrong, then exit 1
@@ -45,6 +45,16 @@ lib/sendmail
 libexec/nullmailer/smtp
 libexec/nullmailer/qmqp
 '
+
+# What is read and not run: where it goes below $PREFIX, and the file here.
+documents() {
+    for page in "$here"/../docs/man/*.[178]; do
+        echo "share/man/man${page##*.}/${page##*/} $page"
+    done
+    echo "share/bash-completion/completions/nullmailer $here/completions/nullmailer.bash"
+    echo "share/zsh/vendor-completions/_nullmailer $here/completions/_nullmailer"
+    echo "share/fish/vendor_completions.d/nullmailer.fish $here/completions/nullmailer.fish"
+}
 
 die() {
     echo "install.sh: $*" >&2
@@ -124,6 +134,12 @@ check_all() {
             report "$path" "is not a link to $program"
         fi
     done
+    while read -r name source; do
+        path=$DESTDIR$PREFIX/$name
+        cmp -s "$source" "$path" || report "$path" "is missing, or not that of this version"
+    done <<LIST
+$(documents)
+LIST
     check_node "$config" d 755 root folder
     if [ -f "$config/remotes" ] && [ -n "$(find "$config/remotes" -prune -perm -004)" ]; then
         report "$config/remotes" "everybody can read the passwords in it"
@@ -212,6 +228,12 @@ for name in $names; do
         rm -f "$path"
         ln -s "$(target "$name")" "$path"
     fi
+done
+
+documents | while read -r name source; do
+    path=$DESTDIR$PREFIX/$name
+    mkdir -p "${path%/*}"
+    cmp -s "$source" "$path" || copy "$source" "$path" 644
 done
 
 folder "$config" 755 root

@@ -79,6 +79,13 @@ impl Role {
         NAMES.iter().find(|(known, _)| name == *known).map(|(_, role)| *role)
     }
 
+    /// The words that [`Self::by_word`] takes in their short form.
+    #[cfg(test)]
+    pub(crate) fn words() -> impl Iterator<Item = &'static str> {
+        let programs = NAMES.iter().filter(|(_, role)| *role != Role::Nullmailer);
+        programs.map(|(name, _)| name.strip_prefix("nullmailer-").unwrap_or(name))
+    }
+
     /// The word after `nullmailer`: the program's name, with or without the `nullmailer-`.
     fn by_word(word: &OsStr) -> Option<Self> {
         let word = word.to_str()?;

@@ -4,6 +4,8 @@
 #![allow(clippy::disallowed_methods, reason = "roles are where the outside comes in")]
 
 pub(crate) mod about;
+#[cfg(test)]
+mod completions;
 mod demo;
 pub(crate) mod dsn;
 mod foreground;

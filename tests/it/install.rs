@@ -116,7 +116,7 @@ fn queued_mail_and_control_files_survive_a_second_run() {
 #[test]
 fn each_thing_that_is_wrong_is_one_line_and_is_mended_by_another_run() {
     type Break = fn(&Root);
-    let table: [(Break, &str); 8] = [
+    let table: [(Break, &str); 9] = [
         (|root| fs::remove_file(root.path("usr/sbin/sendmail")).unwrap(), "sendmail: is missing"),
         (
             |root| {
@@ -145,6 +145,10 @@ fn each_thing_that_is_wrong_is_one_line_and_is_mended_by_another_run() {
             "trigger: is not a FIFO",
         ),
         (|root| set_mode(root.path("etc/nullmailer"), 0o700), "nullmailer: its mode is not 755"),
+        (
+            |root| fs::write(root.path("usr/share/man/man1/mailq.1"), "older").unwrap(),
+            "mailq.1: is missing, or not that of this version",
+        ),
         (
             |root| {
                 fs::write(root.path("etc/nullmailer/remotes"), "h smtp pass=x").unwrap();
