@@ -15,8 +15,10 @@ import time
 class Copy:
     """One recipient of one message that was taken."""
 
-    def __init__(self, life):
+    def __init__(self, life, taken):
         self.life = life
+        # The sink's `clock` before the reply; and when another recipient of the message was asked for after it.
+        self.taken, self.settled = taken, None
         # When the reply was handed to the kernel; None if the client had gone by then.
         self.replied = None
         # The client went on after the reply: it must have read it.
@@ -28,12 +30,14 @@ class Sink:
         self.lock = threading.Lock()
         self.random = random.Random(seed)
         self.copies = collections.defaultdict(list)
-        self.bounced = collections.Counter()
+        # For each recipient that a bounce was about, when that bounce was taken.
+        self.bounced = collections.defaultdict(list)
         self.asked = collections.Counter()
         self.postponed = set()
         self.by_message = collections.defaultdict(list)
         self.life = 0
         self.events = 0
+        self.clock = time.monotonic
         # Called with the number of the event, at the points where a kill is of interest.
         self.on_event = lambda number, phase: None
         self.ports = [self.listen(extensions) for extensions in ("PIPELINING", "PIPELINING CHUNKING")]
@@ -133,7 +137,9 @@ class Talk:
                 message, _, kind = local.split(".")
                 # Another recipient of a message is asked for: what was said of those before is known.
                 for copy in sink.by_message[message]:
-                    copy.followed |= copy.life == self.life and copy.replied is not None
+                    if copy.life == self.life and copy.replied is not None:
+                        copy.followed = True
+                        copy.settled = copy.settled or sink.clock()
             full = len(taken) >= self.limit
             if not full:
                 sink.asked[address] += 1
@@ -162,11 +168,11 @@ class Talk:
         if postpone:
             self.say("451 4.3.0 not now")
             return
-        copies = [Copy(self.life) for _ in taken]
+        copies = [Copy(self.life, sink.clock()) for _ in taken]
         with sink.lock:
             if sender == "":
                 for address in re.findall(rb"(?im)^Final-Recipient: *rfc822; *(\S+)", text):
-                    sink.bounced[address.decode()] += 1
+                    sink.bounced[address.decode()].append(sink.clock())
             else:
                 for address, copy in zip(taken, copies):
                     sink.copies[address].append(copy)
