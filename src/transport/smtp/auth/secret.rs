@@ -38,8 +38,7 @@ fn from_file(path: &Path) -> Result<Secret, String> {
         return Err(format!("cannot read passfile {}: not a regular file", path.display()));
     }
     File::open(path).map_err(cannot)?.take(MAX).read_to_end(&mut bytes).map_err(cannot)?;
-    first_line(&bytes)
-        .ok_or_else(|| format!("passfile {}: its first line is empty", path.display()))
+    first_line(&bytes).map_err(|flaw| format!("passfile {}: its first line {flaw}", path.display()))
 }
 
 /// The command's own errors go to our stderr; it may say more than we should repeat.
@@ -63,7 +62,7 @@ async fn from_command(command: &str, limit: Duration) -> Result<Secret, String> 
         if !status.success() {
             return Err(format!("passcmd failed: {status}"));
         }
-        first_line(&bytes).ok_or_else(|| "passcmd printed no password".to_owned())
+        first_line(&bytes).map_err(|flaw| format!("passcmd: the first line it printed {flaw}"))
     };
     match timeout(limit, attempt).await {
         Ok(result) => result,
@@ -71,10 +70,14 @@ async fn from_command(command: &str, limit: Duration) -> Result<Secret, String> 
     }
 }
 
-fn first_line(bytes: &[u8]) -> Option<Secret> {
+fn first_line(bytes: &[u8]) -> Result<Secret, &'static str> {
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    (!line.is_empty() && !line.contains(&0)).then(|| Secret::new(line.to_vec()))
+    match line {
+        [] => Err("is empty"),
+        _ if line.contains(&0) => Err("holds a NUL"),
+        _ => Ok(Secret::new(line.to_vec())),
+    }
 }
 
 #[cfg(test)]
@@ -103,10 +106,12 @@ mod tests {
     fn no_password_is_an_error_that_shows_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("secret");
-        for content in ["", "\nhunter2", "hunt\0er2"] {
+        for (content, flaw) in
+            [("", "is empty"), ("\nhunter2", "is empty"), ("hunt\0er2", "holds a NUL")]
+        {
             std::fs::write(&path, content).unwrap();
             let error = from_file(&path).unwrap_err();
-            assert!(error.ends_with("its first line is empty"), "{error}");
+            assert!(error.ends_with(&format!("its first line {flaw}")), "{error}");
         }
         assert!(from_file(dir.path()).unwrap_err().ends_with("not a regular file"));
         assert!(from_file(&dir.path().join("none")).unwrap_err().starts_with("cannot read"));
