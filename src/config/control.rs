@@ -6,15 +6,18 @@
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::Error;
+use super::environment::Source;
+use super::{Environment, Error};
 use crate::mail::Address;
 
-/// The folder of control files.
+/// The folder of control files, and the environment that wins over it.
 #[derive(Clone, Debug)]
 pub(crate) struct Control {
     dir: PathBuf,
+    environment: Arc<Environment>,
 }
 
 /// No control file is longer; a device or a log by mistake is not read to its end.
@@ -22,17 +25,39 @@ const MAX_SIZE: u64 = 1 << 20;
 
 impl Control {
     pub(crate) fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned() }
+        Self { dir: dir.to_owned(), environment: Arc::default() }
     }
 
-    /// The folder this one stands in: /etc for /etc/nullmailer.
+    pub(super) fn with_environment(self, environment: &Arc<Environment>) -> Self {
+        Self { environment: Arc::clone(environment), ..self }
+    }
+
+    /// The folder this one stands in: /etc for /etc/nullmailer. What is there is no control file.
     pub(super) fn parent(&self) -> Self {
-        Self { dir: self.dir.join("..") }
+        Self::new(&self.dir.join(".."))
     }
 
-    /// The place to name in an error about the value of `name`.
-    pub(crate) fn place(&self, name: &str) -> String {
-        self.dir.join(name).display().to_string()
+    /// An error about the value of `name`.
+    pub(crate) fn invalid(&self, name: &str, flaw: impl Into<String>) -> Error {
+        match self.environment.source(name) {
+            // It is one line.
+            Ok(Source::Content { variable, .. }) => Error::invalid(variable, flaw),
+            _ => self.invalid_line(name, 1, flaw),
+        }
+    }
+
+    /// An error about one line of `name`.
+    pub(super) fn invalid_line(&self, name: &str, line: usize, flaw: impl Into<String>) -> Error {
+        Error::invalid(format!("{}:{line}", self.place(name)), flaw)
+    }
+
+    /// What to call `name` in an error: the file that was read, or the variable.
+    fn place(&self, name: &str) -> String {
+        match self.environment.source(name) {
+            Ok(Source::Content { variable, .. }) => variable.to_owned(),
+            Ok(Source::Path { path, .. }) => Path::new(path).display().to_string(),
+            _ => self.dir.join(name).display().to_string(),
+        }
     }
 
     /// The first line of the file, without blanks around it; `None` if that leaves nothing.
@@ -41,10 +66,7 @@ impl Control {
         let line = whole.lines().next().unwrap_or_default();
         let text = line.trim_matches(is_blank);
         if text.contains(char::is_control) {
-            return Err(Error::invalid(
-                format!("{}:1", self.place(name)),
-                "holds a control character",
-            ));
+            return Err(self.invalid(name, "holds a control character"));
         }
         Ok((!text.is_empty()).then(|| text.to_owned()))
     }
@@ -55,7 +77,7 @@ impl Control {
         time_span(&text).map(Some).ok_or_else(|| {
             let flaw =
                 format!("{text:?} is not a duration: write seconds, or units as in 5m or 1h 30m");
-            Error::invalid(format!("{}:1", self.place(name)), flaw)
+            self.invalid(name, flaw)
         })
     }
 
@@ -64,14 +86,14 @@ impl Control {
         let Some(text) = self.text(name)? else { return Ok(None) };
         text.parse().map(Some).map_err(|_| {
             let flaw = format!("{text:?} is not a whole number");
-            Error::invalid(format!("{}:1", self.place(name)), flaw)
+            self.invalid(name, flaw)
         })
     }
 
     /// A whole number that is not negative.
     pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, Error> {
         let Some(number) = self.integer(name)? else { return Ok(None) };
-        let flaw = |_| Error::invalid(format!("{}:1", self.place(name)), "is negative");
+        let flaw = |_| self.invalid(name, "is negative");
         number.try_into().map(Some).map_err(flaw)
     }
 
@@ -86,7 +108,7 @@ impl Control {
         found.ok_or_else(|| {
             let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
             let flaw = format!("{text:?} is none of {}", known.join(", "));
-            Error::invalid(format!("{}:1", self.place(name)), flaw)
+            self.invalid(name, flaw)
         })
     }
 
@@ -104,8 +126,7 @@ impl Control {
     }
 
     fn parse_address(&self, name: &str, text: &str) -> Result<Address, Error> {
-        Address::parse(text.as_bytes())
-            .map_err(|error| Error::invalid(format!("{}:1", self.place(name)), error.to_string()))
+        Address::parse(text.as_bytes()).map_err(|error| self.invalid(name, error.to_string()))
     }
 
     /// Every line with its number (from 1), without blanks around it; empty lines and lines that
@@ -120,7 +141,25 @@ impl Control {
     }
 
     fn whole(&self, name: &str) -> Result<Option<String>, Error> {
-        read(&self.dir.join(name))
+        match self.environment.source(name)? {
+            Source::Folder => match read(&self.dir.join(name)) {
+                Err(Error::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                    Ok(None)
+                }
+                read => read.map(Some),
+            },
+            Source::Content { variable, value } => match value.to_str() {
+                Some(text) => Ok(Some(text.to_owned())),
+                None => Err(Error::invalid(variable, "is not UTF-8")),
+            },
+            // What was asked for by name has to be there.
+            Source::Path { variable, path } => match read(Path::new(path)) {
+                Err(Error::Read { place, source }) => {
+                    Err(Error::Read { place: format!("{place} ({variable})"), source })
+                }
+                read => read.map(Some),
+            },
+        }
     }
 }
 
@@ -137,23 +176,19 @@ fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\u{b}' | '\u{c}' | '\r')
 }
 
-/// Reads a whole file; `None` when there is none.
-pub(super) fn read(path: &Path) -> Result<Option<String>, Error> {
-    let unreadable = |source| Error::Read { path: path.to_owned(), source };
-    let file = match fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unreadable(error)),
-    };
+/// Reads a whole file.
+fn read(path: &Path) -> Result<String, Error> {
+    let place = || path.display().to_string();
     let mut bytes = Vec::new();
-    file.take(MAX_SIZE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    let read =
+        fs::File::open(path).and_then(|file| file.take(MAX_SIZE + 1).read_to_end(&mut bytes));
+    if let Err(source) = read {
+        return Err(Error::Read { place: place(), source });
+    }
     if bytes.len() as u64 > MAX_SIZE {
-        return Err(Error::invalid(path.display().to_string(), "longer than 1 MiB"));
+        return Err(Error::invalid(place(), "longer than 1 MiB"));
     }
-    match String::from_utf8(bytes) {
-        Ok(text) => Ok(Some(text)),
-        Err(_) => Err(Error::invalid(path.display().to_string(), "is not UTF-8")),
-    }
+    String::from_utf8(bytes).map_err(|_| Error::invalid(place(), "is not UTF-8"))
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use super::{Control, Environment};
 use crate::role::Privilege;
 
 /// The folders that every program works with.
@@ -13,6 +15,8 @@ pub(crate) struct Directories {
     pub(crate) spool: PathBuf,
     pub(crate) protocols: PathBuf,
     pub(crate) sbin: PathBuf,
+    /// What stands in the place of control files.
+    pub(crate) environment: Arc<Environment>,
 }
 
 const LOCAL: &str = if cfg!(target_os = "freebsd") { "/usr/local" } else { "" };
@@ -22,8 +26,11 @@ impl Directories {
     ///
     /// `NULLMAILER_TEST_PREFIX` moves all of them as the original has it;
     /// `NULLMAILER_CONFIG_DIR` and `NULLMAILER_SPOOL_DIR` move one each and win over the prefix. A set-uid
-    /// process looks at none of them.
-    pub(crate) fn find(privilege: Privilege, variable: impl Fn(&str) -> Option<OsString>) -> Self {
+    /// process looks at none of them, nor at those that stand in the place of control files.
+    pub(crate) fn find(
+        privilege: Privilege,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Self {
         let mut found = Self {
             config: PathBuf::from(format!("{LOCAL}/etc/nullmailer")),
             spool: PathBuf::from("/var/spool/nullmailer"),
@@ -33,18 +40,18 @@ impl Directories {
                 "/usr/local/libexec/nullmailer"
             }),
             sbin: PathBuf::from(if LOCAL.is_empty() { "/usr/sbin" } else { "/usr/local/sbin" }),
+            environment: Arc::default(),
         };
         if privilege == Privilege::SetUid {
             return found;
         }
-        let set = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let environment = Environment::capture(variables);
+        let set = |name| environment.other(name).map(PathBuf::from);
         if let Some(prefix) = set("NULLMAILER_TEST_PREFIX") {
-            found = Self {
-                config: prefix.join("conf"),
-                spool: prefix.join("queue"),
-                protocols: prefix.join("protocols"),
-                sbin: prefix.join("sbin"),
-            };
+            found.config = prefix.join("conf");
+            found.spool = prefix.join("queue");
+            found.protocols = prefix.join("protocols");
+            found.sbin = prefix.join("sbin");
         }
         if let Some(config) = set("NULLMAILER_CONFIG_DIR") {
             found.config = config;
@@ -52,7 +59,13 @@ impl Directories {
         if let Some(spool) = set("NULLMAILER_SPOOL_DIR") {
             found.spool = spool;
         }
+        found.environment = Arc::new(environment);
         found
+    }
+
+    /// The control files, and the variables in their place.
+    pub(crate) fn control(&self) -> Control {
+        Control::new(&self.config).with_environment(&self.environment)
     }
 }
 
@@ -61,9 +74,7 @@ mod tests {
     use super::*;
 
     fn find(privilege: Privilege, set: &[(&str, &str)]) -> Directories {
-        Directories::find(privilege, |name| {
-            set.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into())
-        })
+        Directories::find(privilege, set.iter().map(|(name, value)| (name.into(), value.into())))
     }
 
     #[test]
@@ -80,10 +91,12 @@ mod tests {
             ("NULLMAILER_TEST_PREFIX", "/p"),
             ("NULLMAILER_CONFIG_DIR", "/c"),
             ("NULLMAILER_SPOOL_DIR", "/s"),
+            ("NULLMAILER_ADMINADDR", "a@b.example"),
         ];
         let found = find(Privilege::SetUid, &everything);
         assert_eq!(found.spool, PathBuf::from("/var/spool/nullmailer"));
         assert!(found.config.ends_with("etc/nullmailer"));
+        assert_eq!(found.control().text("adminaddr").unwrap_or_default(), None);
     }
 
     #[test]

@@ -17,9 +17,10 @@ impl Limits {
     pub(crate) fn read(control: &Control) -> Result<Self, Error> {
         let bytes = |name: &str, default: u64| match control.integer(name)? {
             None => Ok(default),
-            Some(bytes) => u64::try_from(bytes).ok().filter(|bytes| *bytes > 0).ok_or_else(|| {
-                Error::invalid(format!("{}:1", control.place(name)), "is not above 0")
-            }),
+            Some(bytes) => u64::try_from(bytes)
+                .ok()
+                .filter(|bytes| *bytes > 0)
+                .ok_or_else(|| control.invalid(name, "is not above 0")),
         };
         Ok(Self {
             header: bytes("maxheadersize", 1 << 20)?.try_into().unwrap_or(usize::MAX),

@@ -1,12 +1,13 @@
 //! The door to the control files: where they are, how they are read, what they mean.
 //!
-//! Roles open it once a run (the daemon: once a queue run) and pass the values on. Every error
-//! names the file, and the line where there is one.
+//! Roles open it once a run (the daemon: once a queue run) and pass the values on. Environment variables take the
+//! place of files ([`environment`]). Every error names the file or the variable, and the line where there is one.
 #![allow(clippy::disallowed_methods, reason = "the config door opens control files")]
 
 mod bounces;
 mod control;
 mod directories;
+mod environment;
 mod hostnames;
 mod limits;
 mod logging;
@@ -14,12 +15,12 @@ pub(crate) mod option;
 pub(crate) mod remotes;
 mod settings;
 
-use std::path::PathBuf;
 use std::{fmt, io};
 
 pub(crate) use bounces::Bounces;
 pub(crate) use control::Control;
 pub(crate) use directories::Directories;
+pub(crate) use environment::Environment;
 pub(crate) use hostnames::Hostnames;
 pub(crate) use limits::Limits;
 pub(crate) use logging::{Logging, Target};
@@ -30,15 +31,10 @@ use crate::mail::Printable;
 /// What is wrong with the configuration, in one line.
 #[derive(Debug)]
 pub(crate) enum Error {
-    Read {
-        path: PathBuf,
-        source: io::Error,
-    },
-    /// `place` is a file, or a file and a line: `/etc/nullmailer/remotes:3`.
-    Invalid {
-        place: String,
-        flaw: String,
-    },
+    /// `place` is a file, and the variable that names it if one does.
+    Read { place: String, source: io::Error },
+    /// `place` is a file or a variable, with a line where there is one: `/etc/nullmailer/remotes:3`.
+    Invalid { place: String, flaw: String },
 }
 
 impl Error {
@@ -50,7 +46,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Read { path, source } => write!(f, "cannot read {}: {source}", path.display()),
+            Self::Read { place, source } => write!(f, "cannot read {place}: {source}"),
             Self::Invalid { place, flaw } => write!(f, "{place}: {}", Printable(flaw)),
         }
     }

@@ -17,10 +17,7 @@ pub(crate) fn read(control: &Control) -> (Vec<Remote>, Vec<Error>) {
             for (number, line) in lines {
                 match parse_line(&line) {
                     Ok(remote) => remotes.push(remote),
-                    Err(flaw) => {
-                        let place = format!("{}:{number}", control.place("remotes"));
-                        errors.push(Error::invalid(place, flaw));
-                    }
+                    Err(flaw) => errors.push(control.invalid_line("remotes", number, flaw)),
                 }
             }
         }
@@ -36,6 +33,9 @@ pub(crate) fn parse_words(protocol: Protocol, words: &[String]) -> Result<Remote
 }
 
 fn parse_line(line: &str) -> Result<Remote, String> {
+    if line.contains('\0') {
+        return Err("holds a NUL".to_owned());
+    }
     let words = shell_words::split(line).map_err(|_| "a quote does not end".to_owned())?;
     let (first, rest) = words.split_first().ok_or("there is no host")?;
     let name = host(first)?;

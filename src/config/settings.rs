@@ -45,7 +45,7 @@ impl Settings {
         let names = Hostnames::read(control, kernel_name)?;
         let helo = Helo::choose(names.helo_host.as_deref(), &names.me).map_err(|flaw| {
             let name = names.helo_host.as_deref().unwrap_or_default();
-            Error::invalid(format!("{}:1", control.place("helohost")), format!("{name:?} {flaw}"))
+            control.invalid("helohost", format!("{name:?} {flaw}"))
         })?;
         let seconds = |name: &str, default| {
             Ok::<_, Error>(control.duration(name)?.unwrap_or(Duration::from_secs(default)))
@@ -84,6 +84,6 @@ fn rate(control: &Control) -> Result<Duration, Error> {
     });
     parsed.ok_or_else(|| {
         let flaw = format!("{text:?} is not a rate: write as in 30/minute (or second, hour)");
-        Error::invalid(format!("{}:1", control.place("ratelimit")), flaw)
+        control.invalid("ratelimit", flaw)
     })
 }

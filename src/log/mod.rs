@@ -61,6 +61,11 @@ impl Log {
         self.write(&event.with("spool", spool.display()));
     }
 
+    /// What works, and is perhaps not what was meant.
+    pub(crate) fn caution(&self, about: &dyn Display) {
+        self.write(&Event::new(Severity::Warning, "caution").with("about", about));
+    }
+
     pub(crate) fn stopped(&self, messages: usize) {
         self.write(&Event::new(Severity::Notice, "stopped").with("queued", messages));
     }

@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use clap::{Arg, ArgMatches, Command, value_parser};
 
 use super::{options, process};
-use crate::config::{Bounces, Control, Hostnames};
+use crate::config::{Bounces, Hostnames};
 use crate::exit::{Exit, Failure};
 use crate::mail::report::{Diagnostic, Failed, Kind, Quote, Report, Reporter, is_eight_bit};
 use crate::mail::{DeliveryRequest, EnhancedCode, EnvelopeId, Recipients, ReversePath};
@@ -21,7 +21,7 @@ use crate::{submit, sys};
 pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
     let Some(typed) = options::parse(command(), &call)? else { return Ok(Exit::Ok) };
     let directories = process::directories(call.privilege);
-    let control = Control::new(&directories.config);
+    let control = directories.control();
     let names = Hostnames::read(&control, sys::host_name().as_deref())?;
     let bounces = Bounces::read(&control)?;
 

@@ -9,7 +9,7 @@ use tokio::task::LocalSet;
 use tokio::time::timeout;
 
 use super::process;
-use crate::config::{Control, Settings};
+use crate::config::Settings;
 use crate::delivery::{Bouncer, Engine, Handed, Wake, deliver_now};
 use crate::exit::{Exit, Failure};
 use crate::log::Log;
@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Where we cannot deliver ourselves (the spool is not ours to write, the remotes or their
 /// passwords are not ours to read, or there are none) it is queued for whoever can.
 pub(super) fn deliver(submitter: &Submitter, submission: Submission<'_>) -> Result<Exit, Failure> {
-    let control = Control::new(&submitter.directories.config);
+    let control = submitter.directories.control();
     let settings = Settings::read(&control, submitter.kernel_name.as_deref());
     let settings =
         settings.ok().map(|(settings, _)| settings).filter(|one| !one.remotes.is_empty());

@@ -73,7 +73,7 @@ pub(super) enum Timing {
 /// Takes the message in.
 pub(super) fn take(call: &Call, request: Request) -> Result<Exit, Failure> {
     let submitter = process::submitter(call.privilege);
-    let control = Control::new(&submitter.directories.config);
+    let control = submitter.directories.control();
     let names = Hostnames::read(&control, submitter.kernel_name.as_deref())?;
     let limits = Limits::read(&control)?;
     let canonical: Canonical<'_> = &|host| names.canonical(host);

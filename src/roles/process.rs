@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::tz::TimeZone;
 
-use crate::config::{Control, Directories, Logging, Target};
+use crate::config::{Directories, Logging, Target};
 use crate::exit::{Exit, Failure};
 use crate::log::{Addresses, Format, Log, Sink};
 use crate::mail::Moment;
@@ -32,7 +32,7 @@ pub(crate) fn login() -> Option<String> {
 }
 
 pub(crate) fn directories(privilege: Privilege) -> Directories {
-    Directories::find(privilege, |name| std::env::var_os(name))
+    Directories::find(privilege, std::env::vars_os())
 }
 
 /// Seconds since 1970; 0 for a clock that is before it.
@@ -99,7 +99,7 @@ pub(crate) fn submitter(privilege: Privilege) -> Submitter {
 /// The log as the control files want it; `stdout` is what stands for stdout. One that cannot be opened is an error now, rather than
 /// silence later.
 pub(crate) fn open_log(submitter: &Submitter, stdout: Box<dyn Write>) -> Result<Log, Failure> {
-    let logging = Logging::read(&Control::new(&submitter.directories.config))?;
+    let logging = Logging::read(&submitter.directories.control())?;
     let connect = |path: &str| {
         let socket = UnixDatagram::unbound()?;
         socket.connect(path)?;

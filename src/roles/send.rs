@@ -27,6 +27,9 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
     let queue = spool.queue();
     let log = process::open_log(&submitter, Box::new(io::stdout()))?;
     log.started(env!("CARGO_PKG_VERSION"), spool.root());
+    for mistake in submitter.directories.environment.mistakes() {
+        log.caution(&mistake);
+    }
     let mut engine = Engine::new(spool, log, submitter, process::moment, process::time_zone());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

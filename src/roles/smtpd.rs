@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use super::{complain, process};
-use crate::config::{Control, Hostnames, Limits};
+use crate::config::{Hostnames, Limits};
 use crate::exit::{Exit, Failure};
 use crate::mail::smtp_server::{Answer, Conversation, DataReader, Line, Step, TooLarge, too_large};
 use crate::mail::{DeliveryRequest, Recipients, ReversePath};
@@ -51,7 +51,7 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
 }
 
 fn settings(submitter: &Submitter) -> Result<(Hostnames, Limits), Failure> {
-    let control = Control::new(&submitter.directories.config);
+    let control = submitter.directories.control();
     let names = Hostnames::read(&control, submitter.kernel_name.as_deref())?;
     Ok((names, Limits::read(&control)?))
 }

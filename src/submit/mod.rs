@@ -16,7 +16,7 @@ pub(crate) use admission::Policy;
 pub(crate) use error::Error;
 pub(crate) use grammar::read_envelope;
 
-use crate::config::{Control, Directories, Hostnames, Limits};
+use crate::config::{Directories, Hostnames, Limits};
 use crate::mail::{DeliveryRequest, Envelope, Recipients, ReversePath, received_date};
 use crate::spool::{Incoming, Prior, QueueId, Spool, Stamp};
 use crate::sys;
@@ -97,7 +97,7 @@ impl Submitter {
         spool: &'a Spool,
         submission: Submission<'_>,
     ) -> Result<(Incoming<'a>, Envelope), Error> {
-        let limits = Limits::read(&Control::new(&self.directories.config))?;
+        let limits = Limits::read(&self.directories.control())?;
         let queue = spool.queue();
         // Where the system does not tell, the write itself will.
         if sys::free_bytes(&queue).is_ok_and(|free| free < limits.free) {
@@ -122,7 +122,7 @@ impl Submitter {
         submission: Submission<'_>,
         limit: u64,
     ) -> Result<(Incoming<'a>, Envelope), Error> {
-        let control = Control::new(&self.directories.config);
+        let control = self.directories.control();
         let policy = Policy::read(&control, || {
             Ok(Hostnames::read(&control, self.kernel_name.as_deref())?.me)
         })?;

@@ -6,6 +6,7 @@ mod bounce;
 mod callers;
 mod daemon;
 mod dsn;
+mod environment;
 mod external;
 mod faults;
 mod foreground;

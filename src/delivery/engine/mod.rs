@@ -135,7 +135,7 @@ impl Engine {
         zone: TimeZone,
     ) -> Self {
         let core = Core {
-            control: Control::new(&submitter.directories.config),
+            control: submitter.directories.control(),
             kernel_name: submitter.kernel_name.clone(),
             protocols: submitter.directories.protocols.clone(),
             bouncer: Bouncer::new(spool.clone(), submitter, clock, zone),

@@ -12,7 +12,7 @@ use crate::submit::Policy;
 
 /// Prints each address as it is completed, where its mail would go, and through what.
 pub(super) fn run(call: &Call, arguments: &[OsString]) -> Result<Exit, Failure> {
-    let control = Control::new(&process::directories(call.privilege).config);
+    let control = process::directories(call.privilege).control();
     let names = Hostnames::read(&control, crate::sys::host_name().as_deref())?;
     let policy = Policy::read(&control, || Ok(names.me.clone()))?;
     if arguments.is_empty() {
