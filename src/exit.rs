@@ -111,6 +111,7 @@ impl From<crate::spool::Error> for Failure {
         let kind = match &error {
             Error::Io { source, .. } | Error::Missing { source, .. } => source.kind(),
             Error::Locked { .. } => ErrorKind::WouldBlock,
+            Error::Foreign { .. } => ErrorKind::PermissionDenied,
         };
         let exit = match kind {
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Exit::NoPerm,

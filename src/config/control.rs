@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::environment::Source;
+use super::environment::{Source, variable_of};
 use super::{Environment, Error};
 use crate::mail::Address;
 
@@ -49,6 +49,12 @@ impl Control {
     /// An error about one line of `name`.
     pub(super) fn invalid_line(&self, name: &str, line: usize, flaw: impl Into<String>) -> Error {
         Error::invalid(format!("{}:{line}", self.place(name)), flaw)
+    }
+
+    /// An error about a control file that has to be there.
+    pub(crate) fn missing(&self, name: &str) -> Error {
+        let variable = variable_of(name);
+        Error::invalid(self.place(name), format!("holds nothing, and {variable} is not set"))
     }
 
     /// What to call `name` in an error: the file that was read, or the variable.
@@ -164,7 +170,7 @@ impl Control {
 }
 
 /// Bare seconds, or a number with units.
-pub(super) fn time_span(text: &str) -> Option<Duration> {
+pub(crate) fn time_span(text: &str) -> Option<Duration> {
     match text.parse::<u32>() {
         Ok(seconds) => Some(Duration::from_secs(seconds.into())),
         Err(_) => humantime::parse_duration(text).ok(),

@@ -158,7 +158,7 @@ impl fmt::Debug for Variable {
 }
 
 /// The variable that stands for the control file.
-fn variable_of(file: &str) -> String {
+pub(super) fn variable_of(file: &str) -> String {
     PREFIX.to_owned() + &file.to_ascii_uppercase()
 }
 

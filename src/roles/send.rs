@@ -1,34 +1,50 @@
 //! nullmailer-send(8): the delivery daemon.
 //!
 //! Runs in the foreground and logs to stdout. The trigger and signals wake it; SIGTERM and SIGINT
-//! end it after the delivery that runs, within ten seconds.
+//! end it after the delivery that runs, within ten seconds. As process 1, the only one of a container, it takes care
+//! of orphans, and does not start where nothing could ever be delivered.
 
+use std::fs::File;
 use std::io;
+use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
 use super::process;
+use crate::config::Settings;
 use crate::delivery::{Engine, Wake};
 use crate::exit::{Exit, Failure};
 use crate::role::Call;
-use crate::spool::Spool;
-use crate::sys::{Names, Watch};
+use crate::spool::{self, Lock, Spool};
+use crate::submit::Submitter;
+use crate::sys::{self, Names, Reaped, Watch};
+use crate::transport;
 
 pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
     let submitter = process::submitter(call.privilege);
-    let spool = Spool::open(&submitter.directories.spool)?;
-    let _lock = spool.lock()?;
-    let trigger = spool.listen()?;
+    let alone = std::process::id() == 1;
+    if alone {
+        check_remotes(&submitter)?;
+    }
+    let root = &submitter.directories.spool;
+    let (spool, _lock, trigger) = open(root).map_err(|error| error.with_owner(root))?;
     let queue = spool.queue();
     let log = process::open_log(&submitter, Box::new(io::stdout()))?;
     log.started(env!("CARGO_PKG_VERSION"), spool.root());
     for mistake in submitter.directories.environment.mistakes() {
         log.caution(&mistake);
+    }
+    if let Some(kind) = sys::passing_kind(&queue) {
+        log.caution(&format_args!(
+            "spool {} is on {kind}: what waits there goes with it",
+            spool.root().display()
+        ));
     }
     let mut engine = Engine::new(spool, log, submitter, process::moment, process::time_zone());
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -38,6 +54,10 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
     let ended = LocalSet::new().block_on(&runtime, async {
         let (wakes, inbox) = mpsc::channel(16);
         listen(trigger, &wakes)?;
+        if alone {
+            let children = signal(SignalKind::child()).context("cannot catch signals")?;
+            tokio::task::spawn_local(reap(children));
+        }
         if let Ok(watch) = Watch::new(&queue) {
             tokio::task::spawn_local(watch_queue(watch, wakes.clone()));
             engine.is_watched();
@@ -53,8 +73,45 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
     }
 }
 
+/// Takes the spool, or says why not.
+fn open(root: &Path) -> Result<(Spool, Lock, File), spool::Error> {
+    let spool = Spool::open(root)?;
+    let lock = spool.lock()?;
+    spool.check_writable()?;
+    let trigger = spool.listen()?;
+    Ok((spool, lock, trigger))
+}
+
+/// An error where there is no remote that can be used. A container that waits for somebody to write one
+/// would look well.
+fn check_remotes(submitter: &Submitter) -> Result<(), Failure> {
+    let control = submitter.directories.control();
+    let (settings, wrong) = Settings::read(&control, submitter.kernel_name.as_deref())?;
+    match wrong.into_iter().next() {
+        _ if !settings.remotes.is_empty() => Ok(()),
+        Some(error) => Err(error.into()),
+        None => Err(control.missing("remotes").into()),
+    }
+}
+
+/// Takes away the exits of orphans.
+async fn reap(mut children: Signal) {
+    loop {
+        match sys::reap_orphan(transport::is_started) {
+            Reaped::One => {}
+            // Whoever waits for that one is told of it in this very moment.
+            Reaped::Ours => tokio::time::sleep(Duration::from_millis(20)).await,
+            Reaped::Nothing => {
+                if children.recv().await.is_none() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
 /// Turns the trigger and the signals into wakes, from now on.
-fn listen(trigger: std::fs::File, wakes: &mpsc::Sender<Wake>) -> anyhow::Result<()> {
+fn listen(trigger: File, wakes: &mpsc::Sender<Wake>) -> anyhow::Result<()> {
     let receiver =
         pipe::Receiver::from_file_unchecked(trigger).context("cannot watch the trigger")?;
     tokio::task::spawn_local(watch_trigger(receiver, wakes.clone()));

@@ -23,6 +23,7 @@ pub(crate) use entry::{Entry, Unusable};
 pub(crate) use id::QueueId;
 pub(crate) use incoming::{Incoming, Prior, Stamp};
 pub(crate) use journal::{Event, History};
+pub(crate) use lock::Lock;
 pub(crate) use scan::Waiting;
 
 use crate::sys::{self, O_NOFOLLOW};
@@ -50,11 +51,37 @@ pub(crate) enum Error {
     Locked {
         path: PathBuf,
     },
+    /// A part of it belongs to another user, and we may not use it.
+    Foreign {
+        root: PathBuf,
+        part: PathBuf,
+        owner: u32,
+        uid: u32,
+    },
 }
 
 impl Error {
     fn at(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { verb, path: path.to_owned(), source }
+    }
+
+    /// For the daemon, whose spool it should be: says who owns what it may not use.
+    pub(crate) fn with_owner(self, root: &Path) -> Self {
+        self.foreign(root).unwrap_or(self)
+    }
+
+    fn foreign(&self, root: &Path) -> Option<Self> {
+        let (Self::Io { path, source, .. } | Self::Missing { path, source }) = self else {
+            return None;
+        };
+        if source.kind() != io::ErrorKind::PermissionDenied {
+            return None;
+        }
+        let mut parts = path.ancestors().take(2).filter(|part| part.starts_with(root));
+        let owned = |part: &Path| Some((part.to_owned(), fs::symlink_metadata(part).ok()?.uid()));
+        let (part, owner) = parts.find_map(owned)?;
+        let uid = sys::identity().euid;
+        (owner != uid).then(|| Self::Foreign { root: root.to_owned(), part, owner, uid })
     }
 }
 
@@ -69,6 +96,14 @@ impl fmt::Display for Error {
             }
             Self::Locked { path } => {
                 write!(f, "cannot lock {}: another nullmailer-send is running", path.display())
+            }
+            Self::Foreign { root, part, owner, uid } => {
+                let (root, part) = (root.display(), part.display());
+                write!(
+                    f,
+                    "cannot use spool {root}: {part} belongs to uid {owner} and this runs as uid {uid}: \
+                     chown -R {uid} {root}, or run it as uid {owner} (in a container: --user {owner})"
+                )
             }
         }
     }

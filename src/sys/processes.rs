@@ -1,6 +1,7 @@
 //! Other processes.
 
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 
 /// Kills a process group that we started, leader and descendants. One that is gone is no error.
@@ -11,4 +12,30 @@ pub(crate) fn kill_group(leader: u32) {
     {
         let _ = killpg(Pid::from_raw(leader), Signal::SIGKILL);
     }
+}
+
+/// What [`reap_orphan`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reaped {
+    One,
+    /// One that somebody here waits for stands before it.
+    Ours,
+    Nothing,
+}
+
+/// Takes the exit of one child away that nobody waits for: process 1 inherits every orphan.
+///
+/// The exit of a child that `is_ours` is left to whoever started it.
+pub(crate) fn reap_orphan(is_ours: impl Fn(u32) -> bool) -> Reaped {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG;
+    // Looked at first, without taking it away.
+    let first = waitid(Id::All, flags | WaitPidFlag::WNOWAIT);
+    let Ok(WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, ..)) = first else {
+        return Reaped::Nothing;
+    };
+    if u32::try_from(pid.as_raw()).is_ok_and(is_ours) {
+        return Reaped::Ours;
+    }
+    let _ = waitpid(pid, Some(WaitPidFlag::WNOHANG));
+    Reaped::One
 }

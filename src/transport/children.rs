@@ -3,10 +3,23 @@
 //! Used for `passcmd` and for external protocol programs.
 
 use std::process::ExitStatus;
+use std::sync::{Mutex, PoisonError};
 
 use tokio::process::{Child, Command};
 
 use crate::sys;
+
+/// Those whose exit somebody waits for.
+static STARTED: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+
+fn started<T>(look: impl FnOnce(&mut Vec<u32>) -> T) -> T {
+    look(&mut STARTED.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Whether the process is a program of ours whose exit somebody waits for.
+pub(crate) fn is_started(pid: u32) -> bool {
+    started(|pids| pids.contains(&pid))
+}
 
 /// A running program. Dropping it kills the program with all that it started, except what has
 /// left its group.
@@ -20,7 +33,9 @@ pub(super) struct Running {
 impl Running {
     pub(super) fn start(command: &mut Command) -> std::io::Result<Self> {
         let child = command.process_group(0).kill_on_drop(true).spawn()?;
-        Ok(Self { group: child.id(), child })
+        let group = child.id();
+        started(|pids| pids.extend(group));
+        Ok(Self { child, group })
     }
 
     pub(super) fn child(&mut self) -> &mut Child {
@@ -37,6 +52,7 @@ impl Running {
     fn kill(&mut self) {
         if let Some(leader) = self.group.take() {
             sys::kill_group(leader);
+            started(|pids| pids.retain(|pid| *pid != leader));
         }
     }
 }

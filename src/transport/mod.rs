@@ -15,6 +15,7 @@ mod tls;
 
 use std::fs::File;
 
+pub(crate) use children::is_started;
 pub(crate) use dialer::{Dialer, Peer, Session};
 pub(crate) use fault::{Cause, Fault, Phase};
 #[cfg(fuzzing)]

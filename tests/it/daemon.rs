@@ -78,6 +78,15 @@ impl Daemon {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until it has ended, and says with what.
+    pub fn wait(mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+
     /// Ends it as an administrator does, and says what it ended with.
     pub fn stop(mut self) -> ExitStatus {
         self.signal(Signal::SIGTERM);

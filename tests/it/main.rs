@@ -4,6 +4,7 @@
 mod bad_input;
 mod bounce;
 mod callers;
+mod container;
 mod daemon;
 mod dsn;
 mod environment;
