@@ -11,6 +11,8 @@ use std::process::ExitCode;
 pub(crate) enum Exit {
     /// 0: done; for mail: safely queued, or delivered.
     Ok,
+    /// 1: the question of `nullmailer health` is answered with no.
+    Unhealthy,
     /// 64: wrong options, no recipients.
     Usage,
     /// 65: the message or an address cannot be used.
@@ -45,6 +47,7 @@ impl Exit {
     pub(crate) fn code(self) -> u8 {
         match self {
             Self::Ok => 0,
+            Self::Unhealthy => 1,
             Self::Usage => 64,
             Self::DataErr => 65,
             Self::NoInput => 66,

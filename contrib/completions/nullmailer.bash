@@ -25,6 +25,9 @@ _nullmailer() {
             nullmailer,flush)
                 cmd="nullmailer__subcmd__flush"
                 ;;
+            nullmailer,health)
+                cmd="nullmailer__subcmd__health"
+                ;;
             nullmailer,help)
                 cmd="nullmailer__subcmd__help"
                 ;;
@@ -73,6 +76,9 @@ _nullmailer() {
             nullmailer__subcmd__help,flush)
                 cmd="nullmailer__subcmd__help__subcmd__flush"
                 ;;
+            nullmailer__subcmd__help,health)
+                cmd="nullmailer__subcmd__help__subcmd__health"
+                ;;
             nullmailer__subcmd__help,help)
                 cmd="nullmailer__subcmd__help__subcmd__help"
                 ;;
@@ -119,7 +125,7 @@ _nullmailer() {
 
     case "${cmd}" in
         nullmailer)
-            opts="-h -V --help --version demo flush send queue inject dsn smtpd sendmail send-mail mailq newaliases hoststat purgestat smtp qmqp help"
+            opts="-h -V --help --version demo flush health send queue inject dsn smtpd sendmail send-mail mailq newaliases hoststat purgestat smtp qmqp help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -174,8 +180,26 @@ _nullmailer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        nullmailer__subcmd__health)
+            opts="-h --max-age --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --max-age)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         nullmailer__subcmd__help)
-            opts="demo flush send queue inject dsn smtpd sendmail send-mail mailq newaliases hoststat purgestat smtp qmqp help"
+            opts="demo flush health send queue inject dsn smtpd sendmail send-mail mailq newaliases hoststat purgestat smtp qmqp help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -217,6 +241,20 @@ _nullmailer() {
             return 0
             ;;
         nullmailer__subcmd__help__subcmd__flush)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        nullmailer__subcmd__help__subcmd__health)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -18,7 +18,7 @@ mod settings;
 use std::{fmt, io};
 
 pub(crate) use bounces::Bounces;
-pub(crate) use control::Control;
+pub(crate) use control::{Control, time_span};
 pub(crate) use directories::Directories;
 pub(crate) use environment::Environment;
 pub(crate) use hostnames::Hostnames;

@@ -36,6 +36,11 @@ impl Settings {
         self.pause.is_zero()
     }
 
+    /// The age by which a daemon that does its work has given a message up, whatever the remotes do.
+    pub(crate) fn longest_wait(control: &Control) -> Result<Duration, Error> {
+        Ok(lifetime(control)?.saturating_add(max_pause(control)?))
+    }
+
     /// Reads all of them. Lines of `remotes` that are wrong come back beside the settings, and the
     /// good ones are used; any other mistake is an error, and the mail waits.
     pub(crate) fn read(
@@ -47,16 +52,14 @@ impl Settings {
             let name = names.helo_host.as_deref().unwrap_or_default();
             control.invalid("helohost", format!("{name:?} {flaw}"))
         })?;
-        let seconds = |name: &str, default| {
-            Ok::<_, Error>(control.duration(name)?.unwrap_or(Duration::from_secs(default)))
-        };
+        let seconds = |name: &str, default| seconds(control, name, default);
         let (remotes, wrong) = remotes::read(control);
         let settings = Self {
             helo,
             remotes,
             pause: seconds("pausetime", 60)?,
-            max_pause: seconds("maxpause", 86_400)?,
-            lifetime: seconds("queuelifetime", 604_800)?,
+            max_pause: max_pause(control)?,
+            lifetime: lifetime(control)?,
             send_timeout: Some(seconds("sendtimeout", 3600)?).filter(|limit| !limit.is_zero()),
             bounces: Bounces::read(control)?,
             bounce_limit: control.number("bouncelimit")?.unwrap_or(100),
@@ -67,6 +70,18 @@ impl Settings {
         };
         Ok((settings, wrong))
     }
+}
+
+fn seconds(control: &Control, name: &str, default: u64) -> Result<Duration, Error> {
+    Ok(control.duration(name)?.unwrap_or(Duration::from_secs(default)))
+}
+
+fn lifetime(control: &Control) -> Result<Duration, Error> {
+    seconds(control, "queuelifetime", 604_800)
+}
+
+fn max_pause(control: &Control) -> Result<Duration, Error> {
+    seconds(control, "maxpause", 86_400)
 }
 
 /// `ratelimit`: a number of messages and a unit of time, as in `30/minute` or `100/h`.

@@ -9,6 +9,7 @@ mod completions;
 mod demo;
 pub(crate) mod dsn;
 mod foreground;
+mod health;
 pub(crate) mod inject;
 mod intake;
 pub(crate) mod mailq;

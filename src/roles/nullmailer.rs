@@ -5,7 +5,7 @@
 
 use clap::{Arg, ArgAction, Command};
 
-use super::{about, demo, options, process};
+use super::{about, demo, health, options, process};
 use crate::exit::{Exit, Failure};
 use crate::role::Call;
 use crate::spool::Spool;
@@ -15,6 +15,7 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
     match matches.subcommand() {
         Some(("demo", options)) => demo::run(options),
         Some(("flush", _)) => flush(&call),
+        Some(("health", options)) => health::run(&call, options),
         _ => overview(),
     }
 }
@@ -33,6 +34,7 @@ pub(crate) fn command() -> Command {
             ),
         )
         .subcommand(Command::new("flush").about("Ask the daemon to try everything now"))
+        .subcommand(health::command())
 }
 
 fn overview() -> Result<Exit, Failure> {
@@ -51,6 +53,7 @@ nullmailer queues mail and delivers it to a smarthost. One binary, many names:
 
   nullmailer demo     send a message through a throw-away installation
   nullmailer flush    ask the daemon to try everything now
+  nullmailer health   say whether the daemon does its work
 
 Try nullmailer --help, or --help with any of the names.
 ";

@@ -41,6 +41,11 @@ impl Spool {
         Ok(file)
     }
 
+    /// Whether a daemon has the FIFO open. It notices nothing.
+    pub(crate) fn is_listened(&self) -> bool {
+        open(self).is_ok()
+    }
+
     /// Asks the daemon to retry everything now, as any byte but NUL does.
     ///
     /// False when nobody listens.
@@ -57,10 +62,10 @@ pub(super) fn pull(spool: &Spool) {
 }
 
 fn write(spool: &Spool, byte: &[u8; 1]) -> bool {
-    OpenOptions::new()
-        .write(true)
-        .custom_flags(O_NONBLOCK)
-        .open(spool.trigger())
-        .and_then(|mut fifo| fifo.write_all(byte))
-        .is_ok()
+    open(spool).and_then(|mut fifo| fifo.write_all(byte)).is_ok()
+}
+
+/// For writing; an error where nobody reads.
+fn open(spool: &Spool) -> io::Result<File> {
+    OpenOptions::new().write(true).custom_flags(O_NONBLOCK).open(spool.trigger())
 }

@@ -11,6 +11,7 @@ mod environment;
 mod external;
 mod faults;
 mod foreground;
+mod health;
 mod hostile;
 mod house;
 mod inject;

@@ -103,6 +103,7 @@ fn every_control_file_is_in_the_table_and_every_row_is_read_by_the_program() {
         ".addresses(\"",
         ".lines(\"",
         "seconds(\"",
+        "seconds(control,\"",
         "bytes(\"",
     ] {
         read.extend(between(&source, call, '"', lower));
