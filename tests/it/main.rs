@@ -6,6 +6,7 @@ mod bounce;
 mod callers;
 mod container;
 mod daemon;
+mod dependencies;
 mod dsn;
 mod environment;
 mod external;
