@@ -81,6 +81,25 @@ fn every_name_that_the_program_knows_is_installed_and_runs_it() {
 }
 
 #[test]
+fn the_debian_package_has_what_is_installed() {
+    let manifest = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap();
+    let (_, assets) = manifest.split_once("\n[package.metadata.deb]\n").unwrap();
+    let root = Root::installed();
+    let mut find = Command::new("find");
+    find.arg(root.path("usr")).args(["!", "-type", "d", "-printf", "%P\n"]);
+    for path in run(&mut find, "").success().stdout.lines() {
+        let (folder, _) = path.rsplit_once('/').unwrap();
+        // Debian's protocol programs are below lib, and libexec leads there; pages go by folder.
+        let packaged = match folder {
+            "libexec/nullmailer" => path.replace("libexec", "lib"),
+            "share/man/man1" | "share/man/man7" | "share/man/man8" => format!("{folder}/"),
+            _ => path.to_owned(),
+        };
+        assert!(assets.contains(&format!("\"usr/{packaged}\"")), "{path} is not packaged");
+    }
+}
+
+#[test]
 fn the_spool_is_private_and_its_trigger_is_for_everybody() {
     let root = Root::installed();
     for folder in ["queue", "tmp", "failed", "status"] {
