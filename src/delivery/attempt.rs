@@ -59,7 +59,6 @@ pub(super) async fn attempt(
         if rest.is_empty() {
             break;
         }
-        result.note_served(ledger);
         match through(plan, log, entry, route, &rest, age, ledger).await {
             Ok(delivery) => {
                 result.tried = true;
@@ -93,12 +92,6 @@ impl Attempt {
     /// Those whose last word is "later".
     pub(super) fn waiting(&self) -> impl Iterator<Item = &Verdict> {
         self.verdicts.iter().filter(|one| matches!(one.outcome, Outcome::Deferred(_)))
-    }
-
-    /// Another remote is about to be asked for the rest.
-    fn note_served(&self, ledger: &Ledger<'_>) {
-        let served = self.verdicts.iter().filter(|one| matches!(one.outcome, Outcome::Sent(_)));
-        ledger.take(served.map(Verdict::event));
     }
 
     /// Takes over the outcomes of one remote, which are those of the waiting, in their order.
@@ -147,8 +140,8 @@ async fn through(
         offset: entry.offset,
         size: entry.size,
     };
+    let remote = route.remote.host.as_str();
     let served = |which: &[usize], outcome: &Outcome| {
-        let remote = route.remote.host.as_str();
         ledger.take(which.iter().map(|which| Event {
             recipient: &recipients[*which],
             remote,
@@ -168,6 +161,9 @@ async fn through(
                 *outcome = served;
             }
         }
+        let verdicts = recipients.iter().zip(&delivery.outcomes);
+        let sent = verdicts.filter(|(_, outcome)| matches!(outcome, Outcome::Sent(_)));
+        ledger.take(sent.map(|(recipient, outcome)| Event { recipient, remote, outcome }));
         // A server may close a session that it finds too old at any time; that the message came next
         // is chance, and nothing of it was taken.
         let broke_early = |fault: &Fault| fault.phase == Phase::Envelope;

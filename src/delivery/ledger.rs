@@ -1,8 +1,8 @@
 //! Remembers who was served while others of the same message are still being seen to.
 //!
-//! One attempt may take several transactions and several remotes, and long. Whoever was served by
-//! an earlier one is in the journal before a later one begins, so that a crash in between sends no
-//! second copy; and a time limit that ends the attempt forgets nobody.
+//! One attempt may take several transactions and several remotes, and long. Whoever was served is in
+//! the journal as soon as the reply is read, before anything is logged and before a later transaction
+//! begins, so that a crash sends no second copy; and a time limit that ends the attempt forgets nobody.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -39,15 +39,20 @@ impl<'a> Ledger<'a> {
         Self { journal, served: RefCell::default() }
     }
 
-    /// Takes in those who are new. A journal that cannot be written is said and holds nothing up:
-    /// it is tried again when the attempt is over.
+    /// Takes in those who are new; when nobody is left, the message goes. What cannot be written is
+    /// said and holds nothing up: it is tried again when the attempt is over.
     pub(super) fn take<'b>(&self, served: impl Iterator<Item = Event<'b>>) {
         let mut known = self.served.borrow_mut();
         let new: Vec<_> = served.filter(|event| !known.contains_key(event.recipient)).collect();
         if new.is_empty() {
             return;
         }
-        let written = self.journal.as_ref().is_some_and(|journal| journal.write(&new));
+        let written = self.journal.as_ref().is_some_and(|journal| {
+            let served = |one: &Address| {
+                known.contains_key(one) || new.iter().any(|event| event.recipient == one)
+            };
+            journal.is_last(served) && journal.remove() || journal.write(&new)
+        });
         let new = new.iter().map(|event| {
             (event.recipient.clone(), Served { outcome: event.outcome.clone(), written })
         });
@@ -64,6 +69,16 @@ impl<'a> Ledger<'a> {
 }
 
 impl Journal<'_> {
+    /// Whether all recipients have the message, those of earlier attempts included.
+    fn is_last(&self, served: impl Fn(&Address) -> bool) -> bool {
+        self.entry.envelope.recipients.iter().all(|one| self.entry.is_served(one) || served(one))
+    }
+
+    /// What is wrong if it cannot be removed is said when that is tried again, with the rest.
+    fn remove(&self) -> bool {
+        self.spool.remove(&self.entry.id).is_ok()
+    }
+
     fn write(&self, events: &[Event<'_>]) -> bool {
         self.spool
             .record(&self.entry.id, self.time, false, events)

@@ -163,6 +163,13 @@ impl Entry {
             .collect()
     }
 
+    /// Whether the recipient got the message by an earlier attempt.
+    pub(crate) fn is_served(&self, recipient: &Address) -> bool {
+        use super::journal::State;
+        let verdict = self.history.verdicts.get(recipient);
+        verdict.is_some_and(|verdict| verdict.state == State::Sent)
+    }
+
     /// Whether some recipient was refused for good.
     pub(crate) fn has_failed(&self) -> bool {
         use super::journal::State;
