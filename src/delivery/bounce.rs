@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::attempt::Verdict;
 use super::quota::Quota;
 use crate::config::Settings;
-use crate::log::{Clock, Log};
+use crate::log::{Bounce, Clock, Log};
 use crate::mail::report::{Failed, Kind, Report, Reporter, is_eight_bit};
 use crate::mail::{DeliveryRequest, Notify, Outcome, Recipients, ReversePath};
 use crate::spool::{Entry, Spool, Stamp};
@@ -29,33 +29,27 @@ impl Bouncer {
     }
 
     /// Reports the recipients that failed in the attempt at `time`. After `Ok` the report is as safe as
-    /// any mail, or there is nobody who wants one.
+    /// any mail, or there is to be none.
     pub(super) fn bounce(
         &self,
         settings: &Settings,
-        log: &Log,
         entry: &Entry,
         failed: &[&Verdict],
         time: i64,
-    ) -> Result<(), submit::Error> {
+    ) -> Result<Bounce, submit::Error> {
         let sender = &entry.envelope.sender;
         // Nobody hears of a bounce that bounces (RFC 5321 §4.5.5).
         let to = settings.bounces.recipients(sender).filter(|_| !sender.is_null());
-        let Some(to) = to else {
-            log.no_double_bounce(&entry.id);
-            return Ok(());
-        };
+        let Some(to) = to else { return Ok(Bounce::Double) };
         let request = &entry.envelope.request;
         if matches!(request.notify, Some(Notify::Never | Notify::On { failure: false, .. })) {
-            log.not_bounced(&entry.id, "its sender does not want to know");
-            return Ok(());
+            return Ok(Bounce::Unwanted);
         }
         if !self.quota.borrow_mut().take(settings.bounce_limit, Instant::now()) {
-            log.not_bounced(&entry.id, "bouncelimit is reached; the message is kept in failed/");
-            return Ok(());
+            return Ok(Bounce::TooMany);
         }
-        log.bouncing(&entry.id);
-        self.queue(settings, entry, to, Kind::Failed, failed, time)
+        self.queue(settings, entry, to, Kind::Failed, failed, time)?;
+        Ok(Bounce::Queued)
     }
 
     /// Tells the sender that its mail still waits, until it is given up at `retry_until`. False if

@@ -66,10 +66,13 @@ pub(crate) fn deliver_now(
     if !refused.is_empty() {
         // Others are served or wait: whoever was refused without a bounce stays with the queue, so
         // that the caller does not send to all of them again.
-        bounced = bouncer
-            .bounce(&plan.settings, log, &entry, &refused, time)
-            .inspect_err(|error| log.trouble(Some(&entry.id), error))
-            .is_ok();
+        match bouncer.bounce(&plan.settings, &entry, &refused, time) {
+            Ok(bounce) => log.bounce(&entry.id, bounce),
+            Err(error) => {
+                log.trouble(Some(&entry.id), &error);
+                bounced = false;
+            }
+        }
         if bounced && tried.waiting().next().is_none() {
             return Ok(Handed::Delivered);
         }

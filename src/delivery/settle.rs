@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::attempt::{Attempt, Verdict};
 use super::bounce::Bouncer;
 use super::plan::Plan;
-use crate::log::Log;
+use crate::log::{Bounce, Log};
 use crate::mail::{EnhancedCode, Outcome, Reason};
 use crate::spool::{self, Entry, Spool};
 
@@ -57,11 +57,16 @@ impl Settler<'_> {
         }
         let unwritten: Vec<_> = sent.into_iter().filter(|one| !one.written).collect();
         self.record(entry, time, attempt.tried, &unwritten)?;
-        if over {
+        let owed = !attempt.bounced && !failed.is_empty();
+        let answer = if owed { self.bounce(entry, &failed, time) } else { None };
+        let bounced = answer.is_some() || !owed;
+        attempt.bounced = bounced;
+        if over && bounced {
             self.log.moving_to_failed(&entry.id);
         }
-        let bounced = attempt.bounced || failed.is_empty() || self.bounce(entry, &failed, time);
-        attempt.bounced = bounced;
+        if let Some(answer) = answer {
+            self.log.bounce(&entry.id, answer);
+        }
         if bounced {
             self.record(entry, time, false, &failed)?;
         }
@@ -81,15 +86,14 @@ impl Settler<'_> {
         })
     }
 
-    /// False if the report could not be queued: its recipients are then still to be tried.
-    fn bounce(&self, entry: &Entry, failed: &[&Verdict], time: i64) -> bool {
-        match self.bouncer.bounce(&self.plan.settings, self.log, entry, failed, time) {
-            Ok(()) => true,
-            Err(error) => {
+    /// `None` if the report could not be queued: its recipients are then still to be tried.
+    fn bounce(&self, entry: &Entry, failed: &[&Verdict], time: i64) -> Option<Bounce> {
+        self.bouncer
+            .bounce(&self.plan.settings, entry, failed, time)
+            .inspect_err(|error| {
                 self.log.trouble(Some(&entry.id), &format_args!("cannot bounce: {error}"));
-                false
-            }
-        }
+            })
+            .ok()
     }
 
     fn warn(&self, entry: &Entry, waiting: &[&Verdict], time: i64) -> Result<(), spool::Error> {

@@ -47,6 +47,18 @@ pub(crate) struct Via<'a> {
     pub(crate) tls: Option<&'a str>,
 }
 
+/// What became of the duty to tell the sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bounce {
+    Queued,
+    /// The mail was a bounce itself, and nobody wants to hear of those.
+    Double,
+    /// NOTIFY has no FAILURE.
+    Unwanted,
+    /// More than `bouncelimit`.
+    TooMany,
+}
+
 impl Log {
     fn write(&self, event: &Event) {
         self.sink.write(self.format, event, (self.clock)().seconds);
@@ -169,8 +181,20 @@ impl Log {
         self.note("set-aside", format_args!("Moving message {id} into failed"));
     }
 
-    pub(crate) fn bouncing(&self, id: &QueueId) {
-        self.note("bounce", format_args!("Generating bounce for {id}"));
+    /// The sender is told of what failed, or is not.
+    pub(crate) fn bounce(&self, id: &QueueId, bounce: Bounce) {
+        let why = match bounce {
+            Bounce::Queued => {
+                return self.note("bounce", format_args!("Generating bounce for {id}"));
+            }
+            Bounce::Double => {
+                let line = format_args!("Not generating double bounce for {id}");
+                return self.note("no-bounce", line);
+            }
+            Bounce::Unwanted => "its sender does not want to know",
+            Bounce::TooMany => "bouncelimit is reached; the message is kept in failed/",
+        };
+        self.write(&Event::new(Severity::Notice, "no-bounce").with("id", id).with("why", why));
     }
 
     /// The sender is told that its mail still waits.
@@ -181,15 +205,6 @@ impl Log {
     /// Files that lay in `failed/` too long are gone.
     pub(crate) fn expired(&self, files: usize) {
         self.write(&Event::new(Severity::Notice, "failed-expired").with("files", files));
-    }
-
-    pub(crate) fn no_double_bounce(&self, id: &QueueId) {
-        self.note("no-bounce", format_args!("Not generating double bounce for {id}"));
-    }
-
-    /// No bounce is sent for another reason.
-    pub(crate) fn not_bounced(&self, id: &QueueId, why: &str) {
-        self.write(&Event::new(Severity::Notice, "no-bounce").with("id", id).with("why", why));
     }
 
     /// A message that is none: it was set aside.
