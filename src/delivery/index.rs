@@ -18,6 +18,8 @@ pub(crate) struct Index {
     fresh: VecDeque<QueueId>,
     /// Due again; likewise.
     ready: VecDeque<QueueId>,
+    /// Tried before we came, and nobody has looked yet how long they have to wait; likewise.
+    unread: VecDeque<QueueId>,
     /// Waiting for their own clock; the number keeps those of one moment apart.
     later: BTreeMap<(Instant, u64), QueueId>,
     counter: u64,
@@ -38,6 +40,7 @@ struct Known {
 enum State {
     Fresh,
     Ready,
+    Unread,
     Later(Instant, u64),
     Running,
 }
@@ -57,20 +60,36 @@ impl Index {
         self.fresh.len() + self.ready.len()
     }
 
-    /// Makes room for so many more at once: growing by doubling would hold the table twice.
-    pub(crate) fn reserve(&mut self, count: usize) {
+    /// Makes room for so many more at once, `tried` of them tried before: growing by doubling would
+    /// hold the table twice.
+    pub(crate) fn reserve(&mut self, count: usize, tried: usize) {
         self.known.reserve(count);
-        self.fresh.reserve(count);
+        self.fresh.reserve(count - tried);
+        self.unread.reserve(tried);
     }
 
-    /// A message that was not known: to be tried at once, or after `wait` if it was tried before
-    /// we came.
-    pub(crate) fn learn(&mut self, id: QueueId, age: Duration, wait: Duration, now: Instant) {
-        let state = if wait.is_zero() { State::Fresh } else { self.put_later(&id, now + wait) };
-        if state == State::Fresh {
-            self.fresh.push_back(id.clone());
-        }
+    /// A message that was not known: to be tried at once, or if it was tried before we came, when
+    /// [`Index::defer`] has said how long it has to wait.
+    pub(crate) fn learn(&mut self, id: QueueId, age: Duration, tried: bool, now: Instant) {
+        let (state, list) =
+            if tried { (State::Unread, &mut self.unread) } else { (State::Fresh, &mut self.fresh) };
+        list.push_back(id.clone());
         self.known.insert(id, Known { state, since: now, age, warned: false });
+    }
+
+    /// Whether [`Index::next_unread`] has one.
+    pub(crate) fn has_unread(&self) -> bool {
+        !self.unread.is_empty()
+    }
+
+    /// A message that waits for [`Index::defer`].
+    pub(crate) fn next_unread(&mut self) -> Option<QueueId> {
+        let id = self.unread.pop_front();
+        if self.unread.is_empty() {
+            // There may have been a hundred thousand, and there will hardly be one again.
+            self.unread = VecDeque::new();
+        }
+        id.filter(|id| self.known.get(id).is_some_and(|known| known.state == State::Unread))
     }
 
     /// The next message to try; it counts as running until it is deferred, put back or forgotten.
@@ -90,8 +109,15 @@ impl Index {
 
     /// Try it again after `wait`.
     pub(crate) fn defer(&mut self, id: &QueueId, wait: Duration, now: Instant) {
-        let state = self.put_later(id, now + wait);
-        self.set(id, state);
+        let Some(known) = self.known.get_mut(id) else { return };
+        if wait.is_zero() {
+            known.state = State::Ready;
+            self.ready.push_back(id.clone());
+            return;
+        }
+        self.counter += 1;
+        known.state = State::Later(now + wait, self.counter);
+        self.later.insert((now + wait, self.counter), id.clone());
     }
 
     /// Nothing was learnt about it: it is next again as soon as there is a remote.
@@ -176,12 +202,6 @@ impl Index {
         }
     }
 
-    fn put_later(&mut self, id: &QueueId, at: Instant) -> State {
-        self.counter += 1;
-        self.later.insert((at, self.counter), id.clone());
-        State::Later(at, self.counter)
-    }
-
     fn set(&mut self, id: &QueueId, state: State) -> bool {
         self.known.get_mut(id).map(|known| known.state = state).is_some()
     }
@@ -202,7 +222,7 @@ mod tests {
     fn index(names: &[&str], now: Instant) -> Index {
         let mut index = Index::default();
         for name in names {
-            index.learn(id(name), Duration::ZERO, Duration::ZERO, now);
+            index.learn(id(name), Duration::ZERO, false, now);
         }
         index
     }
@@ -214,7 +234,7 @@ mod tests {
         let old = index.take(now).unwrap();
         index.defer(&old, MINUTE, now);
         index.flush();
-        index.learn(id("new"), Duration::ZERO, Duration::ZERO, now);
+        index.learn(id("new"), Duration::ZERO, false, now);
         assert_eq!(index.take(now), Some(id("new")));
         assert_eq!(index.take(now), Some(id("old")));
     }
@@ -241,6 +261,27 @@ mod tests {
     }
 
     #[test]
+    fn what_was_tried_before_waits_until_its_pause_is_known_and_behind_new_mail() {
+        let now = Instant::now();
+        let mut index = Index::default();
+        for name in ["due", "waits", "gone"] {
+            index.learn(id(name), Duration::ZERO, true, now);
+        }
+        index.forget(&id("gone"));
+        assert_eq!((index.take(now), index.backlog()), (None, 0));
+        for wait in [Duration::ZERO, MINUTE] {
+            let next = index.next_unread().unwrap();
+            index.defer(&next, wait, now);
+        }
+        assert_eq!((index.next_unread(), index.has_unread()), (None, false));
+        index.learn(id("new"), Duration::ZERO, false, now);
+        assert_eq!(index.take(now), Some(id("new")));
+        assert_eq!(index.take(now), Some(id("due")));
+        assert_eq!(index.take(now), None);
+        assert_eq!(index.take(now + MINUTE), Some(id("waits")));
+    }
+
+    #[test]
     fn what_is_forgotten_does_not_come_back() {
         let now = Instant::now();
         let mut index = index(&["a", "b"], now);
@@ -255,7 +296,7 @@ mod tests {
     fn age_is_counted_from_what_it_was_when_we_learnt_of_it() {
         let now = Instant::now();
         let mut index = Index::default();
-        index.learn(id("a"), MINUTE, Duration::ZERO, now);
+        index.learn(id("a"), MINUTE, false, now);
         assert_eq!(index.age(&id("a"), now + MINUTE), 2 * MINUTE);
         assert_eq!(index.overdue(MINUTE, None, 9, now + MINUTE), [id("a")]);
         assert!(index.overdue(2 * MINUTE, None, 9, now + MINUTE).is_empty());

@@ -104,18 +104,24 @@ impl Engine {
     }
 
     /// Puts new messages into the index: due at once, unless they were tried before we came.
-    pub(super) fn learn(&mut self, found: Vec<Waiting>) {
+    fn learn(&mut self, found: Vec<Waiting>) {
         let (now, time) = (Instant::now(), self.now());
-        self.index.reserve(found.len());
+        self.index.reserve(found.len(), found.iter().filter(|waiting| waiting.tried).count());
         for waiting in found {
             let age = time.saturating_sub(waiting.arrival);
             let age = Duration::from_secs(age.try_into().unwrap_or(0));
-            let wait = if waiting.tried {
-                self.remaining_pause(&waiting.id, time)
-            } else {
-                Duration::ZERO
-            };
-            self.index.learn(waiting.id, age, wait, now);
+            self.index.learn(waiting.id, age, waiting.tried, now);
+        }
+    }
+
+    /// Reads the journals of some messages that were tried before we came. What is due of them, and
+    /// new mail, does not wait for the rest.
+    pub(super) fn read_journals(&mut self, most: usize) {
+        let (now, time) = (Instant::now(), self.now());
+        for _ in 0..most {
+            let Some(id) = self.index.next_unread() else { break };
+            let wait = self.remaining_pause(&id, time);
+            self.index.defer(&id, wait, now);
         }
     }
 

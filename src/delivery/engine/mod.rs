@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc::Receiver;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, sleep_until};
 
 use self::learn::seed;
@@ -121,6 +121,8 @@ const MOMENT: Duration = Duration::from_millis(5);
 const LATE: Duration = Duration::from_secs(1);
 /// So many overdue messages are seen to at once.
 const SWEEP: usize = 50;
+/// So many journals are read at once, which takes a millisecond.
+const JOURNALS: usize = 100;
 /// `failed/` is looked through this often.
 const CLEANING: Duration = Duration::from_secs(3600);
 /// What runs when we are told to stop has this long to end.
@@ -188,7 +190,7 @@ impl Engine {
         self.rescan();
         loop {
             self.start_deliveries();
-            if self.running.is_empty() {
+            if self.running.is_empty() && (self.stop_by.is_some() || !self.index.has_unread()) {
                 self.end_pass();
                 if self.stop_by.is_some() || self.ends != Ends::Stopped {
                     break;
@@ -211,6 +213,7 @@ impl Engine {
                 () = sleep_until(wait.unwrap_or_else(Instant::now)), if wait.is_some() => {
                     self.on_time();
                 }
+                () = yield_now(), if self.index.has_unread() => self.read_journals(JOURNALS),
             }
         }
         self.wind_down().await;
@@ -253,6 +256,7 @@ impl Engine {
                 self.rescan();
             }
             Wake::Flush => {
+                self.read_journals(usize::MAX);
                 self.index.flush();
                 self.reload(false);
                 self.rescan();
