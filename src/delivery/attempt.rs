@@ -6,6 +6,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::ledger::Ledger;
 use super::plan::{Plan, Route};
+use super::pool::Slot;
 use crate::log::{Log, Via};
 use crate::mail::{Address, EnhancedCode, Outcome, Protocol, Reason, Remote};
 use crate::spool::{Entry, Event};
@@ -116,17 +117,12 @@ async fn through(
     age: Duration,
     ledger: &Ledger<'_>,
 ) -> Result<Delivery, Reason> {
-    let resting = || {
-        let health = route.health.borrow();
-        let reason = || health.reason().cloned().expect("a remote that rests has a reason");
-        if health.may_try(Instant::now()) { None } else { Some(reason()) }
-    };
-    if let Some(reason) = resting() {
+    if let Some(reason) = route.resting() {
         return Err(reason);
     }
-    let slot = route.pool.slot().await;
+    let mut slot = route.pool.slot().await;
     // It may have failed for another message while this one waited.
-    if let Some(reason) = resting() {
+    if let Some(reason) = route.resting() {
         return Err(reason);
     }
     let turn = route.pace.borrow_mut().turn(Instant::now());
@@ -148,13 +144,8 @@ async fn through(
             outcome,
         }));
     };
-    let mut kept = slot.reuse();
     loop {
-        let fresh = kept.is_none();
-        let (mut session, carried) = match kept.take() {
-            Some(kept) => kept,
-            None => (open(plan, log, route).await?, 0),
-        };
+        let (mut session, carried) = session(plan, log, route, &mut slot).await?;
         let mut delivery = deliver(plan, &mut session, &mail, &served).await;
         for (recipient, outcome) in recipients.iter().zip(&mut delivery.outcomes) {
             if let Some(served) = ledger.outcome(recipient) {
@@ -167,8 +158,9 @@ async fn through(
         // A server may close a session that it finds too old at any time; that the message came next
         // is chance, and nothing of it was taken.
         let broke_early = |fault: &Fault| fault.phase == Phase::Envelope;
-        if !fresh && delivery.fault.as_ref().is_some_and(broke_early) && nothing_settled(&delivery)
-        {
+        let used = carried > 0;
+        if used && delivery.fault.as_ref().is_some_and(broke_early) && nothing_settled(&delivery) {
+            slot.lost();
             continue;
         }
         for (recipient, outcome) in recipients.iter().zip(&delivery.outcomes) {
@@ -177,15 +169,7 @@ async fn through(
         match &delivery.fault {
             None => {
                 route.health.borrow_mut().answered();
-                let done = if session.is_reusable() {
-                    slot.keep(session, carried + 1, Instant::now())
-                } else {
-                    Some(session)
-                };
-                if let Some(session) = done {
-                    // What was answered is written down first; the goodbye waits for nobody.
-                    tokio::task::spawn_local(session.close());
-                }
+                slot.keep(session, carried + 1, Instant::now());
                 return Ok(delivery);
             }
             // One file that cannot be read is no reason to keep other mail from the remote.
@@ -204,25 +188,45 @@ async fn through(
     }
 }
 
-/// Opens a session, or writes down that the remote is unwell.
-async fn open(plan: &Plan, log: &Log, route: &Route) -> Result<Session, Reason> {
-    let begun = Instant::now();
-    route.health.borrow_mut().trying(begun, &plan.schedule);
-    match plan.dialer.open(&route.remote).await {
-        Ok(session) => {
-            if route.health.borrow_mut().opened() {
-                log.remote_recovered(&route.remote);
+/// A session, and how many messages it has carried; or writes down that the remote is unwell.
+async fn session(
+    plan: &Plan,
+    log: &Log,
+    route: &Route,
+    slot: &mut Slot,
+) -> Result<(Session, u32), Reason> {
+    loop {
+        if let Some(kept) = slot.reuse() {
+            return Ok(kept);
+        }
+        let begun = Instant::now();
+        route.health.borrow_mut().trying(begun, &plan.schedule);
+        let fault = match plan.dialer.open(&route.remote).await {
+            Ok(session) => {
+                slot.opened();
+                if route.health.borrow_mut().opened() {
+                    log.remote_recovered(&route.remote);
+                }
+                return Ok((session, 0));
             }
-            Ok(session)
+            Err(fault) => fault,
+        };
+        let now = Instant::now();
+        if fault.is_turned_away()
+            && let Some(sessions) = slot.refused(&plan.schedule, now)
+        {
+            log.remote_crowded(&route.remote, sessions, &fault);
+            *slot = route.pool.slot().await;
+            match route.resting() {
+                Some(reason) => return Err(reason),
+                None => continue,
+            }
         }
-        Err(fault) => {
-            log.remote_failed(&route.remote, &fault);
-            log.sending_failed(&fault);
-            let reason = fault.reason();
-            let mut health = route.health.borrow_mut();
-            health.failed(reason.clone(), &plan.schedule, begun, Instant::now());
-            Err(reason)
-        }
+        log.remote_failed(&route.remote, &fault);
+        log.sending_failed(&fault);
+        let reason = fault.reason();
+        route.health.borrow_mut().failed(reason.clone(), &plan.schedule, begun, now);
+        return Err(reason);
     }
 }
 

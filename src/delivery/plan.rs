@@ -11,7 +11,7 @@ use super::health::Health;
 use super::pace::Pace;
 use super::pool::Pool;
 use crate::config::Settings;
-use crate::mail::Remote;
+use crate::mail::{Reason, Remote};
 use crate::transport::Dialer;
 
 pub(super) struct Plan {
@@ -33,6 +33,15 @@ pub(super) struct Route {
 const CONNECTIONS: u16 = 4;
 /// Longer than any process lives, and still far from the end of the clock.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+impl Route {
+    /// Why it cannot be tried now; `None` if it can.
+    pub(super) fn resting(&self) -> Option<Reason> {
+        let health = self.health.borrow();
+        let reason = || health.reason().cloned().expect("a remote that rests has a reason");
+        (!health.may_try(Instant::now())).then(reason)
+    }
+}
 
 impl Plan {
     pub(super) fn new(settings: Settings, dialer: Dialer) -> Self {
@@ -58,8 +67,14 @@ impl Plan {
 
     /// How many messages may be under way at once.
     pub(super) fn limit(&self) -> usize {
-        let all = self.routes.iter().map(|route| route.remote.connections.unwrap_or(CONNECTIONS));
-        all.max().unwrap_or(1).into()
+        self.routes.iter().map(|route| route.pool.width()).max().unwrap_or(1)
+    }
+
+    /// Asks for one session more where the server did not take as many as there may be.
+    pub(super) fn widen(&self, now: Instant) {
+        for route in &self.routes {
+            route.pool.widen(now);
+        }
     }
 
     /// Whether some remote may be tried now.
@@ -67,16 +82,17 @@ impl Plan {
         self.routes.iter().any(|route| route.health.borrow().may_try(now))
     }
 
-    /// When a remote that rests may be tried again.
+    /// When a remote that rests may be tried again, or asked for one session more.
     pub(super) fn next_try(&self, now: Instant) -> Option<Instant> {
         let resting = self.routes.iter().filter_map(|route| route.health.borrow().again());
-        resting.filter(|again| *again > now).min()
+        let crowded = self.routes.iter().filter_map(|route| route.pool.next_widening());
+        resting.chain(crowded).filter(|again| *again > now).min()
     }
 
     /// Says goodbye to every server.
     pub(super) async fn close(&self) {
-        for session in self.routes.iter().flat_map(|route| route.pool.take_idle(None)) {
-            session.close().await;
+        for (slot, session) in self.routes.iter().flat_map(|route| route.pool.take_idle(None)) {
+            slot.close(session).await;
         }
     }
 

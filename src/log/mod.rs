@@ -218,6 +218,12 @@ impl Log {
         self.write(&event.with_some("port", remote.effective_port()).with("error", why));
     }
 
+    /// A remote did not want one session more than those it has.
+    pub(crate) fn remote_crowded(&self, remote: &Remote, sessions: usize, why: &dyn Display) {
+        let event = Event::new(Severity::Notice, "remote-crowded").with("remote", &remote.host);
+        self.write(&event.with("sessions", sessions).with("error", why));
+    }
+
     pub(crate) fn remote_recovered(&self, remote: &Remote) {
         self.write(&Event::new(Severity::Notice, "remote-works").with("remote", &remote.host));
     }

@@ -59,6 +59,16 @@ impl Fault {
         }
     }
 
+    /// The server is there and does not want this session: it said so, or hung up before it
+    /// answered.
+    pub(crate) fn is_turned_away(&self) -> bool {
+        match &self.cause {
+            Cause::Said(_) => true,
+            Cause::Broke(_) => matches!(self.phase, Phase::Greeting | Phase::Hello),
+            Cause::System(..) | Cause::TimedOut => false,
+        }
+    }
+
     /// RFC 3463: 4.4.1 no answer, 4.4.2 bad connection, 4.4.3 directory, 4.7.x security.
     fn status(&self) -> EnhancedCode {
         match self.phase {

@@ -199,6 +199,65 @@ fn a_remote_that_fails_is_not_tried_again_for_each_message() {
 }
 
 #[test]
+fn a_remote_that_wants_no_second_session_gets_all_over_the_first() {
+    let sink = Sink::new()
+        .answers("MAIL*", Answer::Hold)
+        .answers_once("CONNECT", "220 sink.example ESMTP")
+        .answers("CONNECT", "421 4.7.0 too many connections");
+    let house = house(&sink.remote(""));
+    house.control("pausetime", "1h");
+    for _ in 0..20 {
+        queue(&house, &RECIPIENTS);
+    }
+    let daemon = Daemon::start(&house);
+    daemon.wait_for_line("remote-crowded remote=127.0.0.1 sessions=1 error=");
+    sink.accept("MAIL*");
+    assert!(sink.wait_for(20).iter().all(|one| one.connection == 0));
+    assert_eq!(sink.connections(), 2);
+    daemon.wait_for_line("Delivery complete, 0 message(s) remain.");
+}
+
+#[test]
+fn one_connection_means_one_until_the_server_has_said_goodbye() {
+    let sink = Sink::new();
+    let house = house(&sink.remote("connections=1 messages=1"));
+    for _ in 0..20 {
+        queue(&house, &RECIPIENTS);
+    }
+    once(&house);
+    assert_eq!(sink.wait_for(20).len(), 20);
+    assert_eq!((sink.connections(), sink.most_at_once()), (20, 1));
+}
+
+#[test]
+fn a_message_is_said_to_have_failed_when_its_bounce_is_queued() {
+    let sink = Sink::new().answers("RCPT TO:<a@*", "550 5.1.1 no such mailbox");
+    let house = house(&sink.remote(""));
+    queue(&house, &RECIPIENTS[..1]);
+    std::fs::remove_dir(house.path("queue/tmp")).unwrap();
+    std::fs::write(house.path("queue/tmp"), "in the way").unwrap();
+    let log = once(&house).stdout;
+    assert!(log.contains("cannot bounce: "), "{log}");
+    assert!(!log.contains("Moving message ") && !log.contains("Generating bounce"), "{log}");
+    assert_eq!(waiting(&house), RECIPIENTS[..1]);
+
+    std::fs::remove_file(house.path("queue/tmp")).unwrap();
+    std::fs::create_dir(house.path("queue/tmp")).unwrap();
+    let log = once(&house).stdout;
+    let words: Vec<_> =
+        log.lines().filter(|line| line.contains("failed") || line.contains("bounce")).collect();
+    let at = |start: &str| words.iter().position(|line| line.starts_with(start));
+    let order = [
+        at("failed id="),
+        at("Sending failed: "),
+        at("Moving message "),
+        at("Generating bounce for "),
+    ];
+    assert!(order.iter().all(Option::is_some) && order.is_sorted(), "{log}");
+    assert_eq!((house.names("queue").len(), house.names("failed").len()), (1, 1));
+}
+
+#[test]
 fn two_remotes_that_are_down_keep_the_mail_until_one_is_up() {
     let first = Sink::new().answers("CONNECT", "421 4.3.2 not yet");
     let second = Sink::new().answers("EHLO*", "550 no").answers("HELO*", "550 no");

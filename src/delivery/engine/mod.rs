@@ -328,6 +328,7 @@ impl Engine {
         if self.running.is_empty() {
             self.width.rest(now);
         }
+        plan.widen(now);
         while plan.is_open(now) {
             let allowed = self.width.allowed(self.index.backlog(), plan.limit(), now);
             if self.running.len() >= allowed {
@@ -426,8 +427,8 @@ impl Engine {
     /// Says goodbye to servers: where a session was idle too long by `now`, or everywhere.
     fn close_idle(&mut self, now: Option<Instant>) {
         if let Some(plan) = &self.plan {
-            for session in plan.routes.iter().flat_map(|route| route.pool.take_idle(now)) {
-                self.closing.spawn_local(session.close());
+            for (slot, session) in plan.routes.iter().flat_map(|route| route.pool.take_idle(now)) {
+                self.closing.spawn_local(slot.close(session));
             }
         }
     }

@@ -23,6 +23,8 @@ pub enum Answer {
     Say(String),
     /// Silence until the client goes.
     Hang,
+    /// Silence until the rule is forgotten, and then the usual.
+    Hold,
     /// The end of the connection.
     Close,
 }
@@ -69,6 +71,8 @@ struct State {
     tls: Option<Arc<rustls::ServerConfig>>,
     implicit: bool,
     connections: usize,
+    open: usize,
+    most_open: usize,
     commands: Vec<(usize, String)>,
     messages: Vec<Received>,
 }
@@ -119,9 +123,16 @@ impl Sink {
         self.state().answers.insert(0, rule);
     }
 
+    /// Forgets the rules for `pattern`.
+    pub fn accept(&self, pattern: &str) {
+        self.state().answers.retain(|rule| rule.pattern != pattern);
+        self.state.1.notify_all();
+    }
+
     /// Forgets every rule: from now on everything is accepted.
     pub fn accept_everything(&self) {
         self.state().answers.clear();
+        self.state.1.notify_all();
     }
 
     pub fn starttls(self, certificates: &Certificates) -> Self {
@@ -150,6 +161,11 @@ impl Sink {
 
     pub fn connections(&self) -> usize {
         self.state().connections
+    }
+
+    /// The most connections that were open at once, until the answer to QUIT.
+    pub fn most_at_once(&self) -> usize {
+        self.state().most_open
     }
 
     /// Every command line, in the order they came.
@@ -222,9 +238,20 @@ impl Talk {
         let (tls, implicit) = {
             let mut state = self.state.0.lock().unwrap();
             state.connections += 1;
+            state.open += 1;
+            state.most_open = state.most_open.max(state.open);
             (state.tls.clone(), state.implicit)
         };
         self.state.1.notify_all();
+        let state = self.state.clone();
+        let end = self.talk(tls, implicit);
+        if end.is_none() {
+            state.0.lock().unwrap().open -= 1;
+        }
+        end
+    }
+
+    fn talk(&mut self, tls: Option<Arc<rustls::ServerConfig>>, implicit: bool) -> Option<()> {
         if implicit {
             self.stream.secure(tls.clone().expect("implicit TLS has certificates"))?;
         }
@@ -299,8 +326,11 @@ impl Talk {
                     self.answer(&line, "235 2.7.0 welcome")?;
                 }
                 "QUIT" => {
-                    self.answer(&line, "221 2.0.0 bye")?;
-                    return None;
+                    let (say, _) = self.choose(&line, "221 2.0.0 bye")?;
+                    // Who has read the answer may come again.
+                    self.state.0.lock().unwrap().open -= 1;
+                    self.say(&say);
+                    return Some(());
                 }
                 _ => drop(self.answer(&line, "500 5.5.2 what")?),
             }
@@ -379,6 +409,14 @@ impl Talk {
             Answer::Hang => {
                 self.stream.rest();
                 None
+            }
+            Answer::Hold => {
+                let state = self.state.0.lock().unwrap();
+                let held = |state: &mut State| {
+                    state.answers.iter().any(|rule| fits(&rule.pattern, command))
+                };
+                drop(self.state.1.wait_timeout_while(state, PATIENCE, held).unwrap());
+                Some((usual.to_owned(), true))
             }
             Answer::Close => None,
         }
