@@ -1,7 +1,7 @@
 #!/bin/sh
 # Mail to real servers: Postfix, Exim and OpenSMTPD as Debian packages them, on loopback.
 #
-#   tests/interop/run.sh [postfix|exim|opensmtpd]...
+#   tests/interop/run.sh [postfix|exim|opensmtpd|postfix-limits]...
 #
 # Needs root, apt-get and overlayfs. Each server is installed into an overlay of this machine's root, in a mount
 # and process namespace of its own: nothing is left of it, and no service of this machine is touched.
@@ -11,7 +11,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 binary=$(realpath "${BINARY:-target/debug/nullmailer}")
 matrix=${MATRIX:-docs/interop.md}
-[ $# -gt 0 ] || set -- postfix exim opensmtpd
+[ $# -gt 0 ] || set -- postfix exim opensmtpd postfix-limits
 [ "$(id -u)" = 0 ] || { echo "run.sh: must be root" >&2; exit 77; }
 [ -x "$binary" ] || { echo "run.sh: $binary is not there: build it first" >&2; exit 66; }
 
