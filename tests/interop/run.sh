@@ -19,7 +19,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 mkdir "$work/shared"
-cp tests/interop/*.sh "$work/shared"
+cp tests/interop/*.sh tests/interop/bounces.py "$work/shared"
 cp "$binary" "$work/shared/nullmailer"
 (cd "$work/shared" && sh ./certificates.sh)
 : >"$work/shared/results"
@@ -49,5 +49,6 @@ failed=$(grep -c '	failed	' "$work/shared/results" || true)
     printf '\n%s passed, %s failed\n' "$passed" "$failed"
 } >"$work/matrix.md"
 cp "$work/matrix.md" "$matrix"
+[ ! -e "$work/shared/bounces.md" ] || cp "$work/shared/bounces.md" "${BOUNCES:-docs/bounces.md}"
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]
