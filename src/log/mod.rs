@@ -183,17 +183,25 @@ impl Log {
 
     /// The sender is told of what failed, or is not.
     pub(crate) fn bounce(&self, id: &QueueId, bounce: Bounce) {
-        let why = match bounce {
-            Bounce::Queued => {
-                return self.note("bounce", format_args!("Generating bounce for {id}"));
+        match bounce {
+            Bounce::Queued => self.bouncing(id),
+            Bounce::Double => self.no_double_bounce(id),
+            Bounce::Unwanted => self.not_bounced(id, "its sender does not want to know"),
+            Bounce::TooMany => {
+                self.not_bounced(id, "bouncelimit is reached; the message is kept in failed/");
             }
-            Bounce::Double => {
-                let line = format_args!("Not generating double bounce for {id}");
-                return self.note("no-bounce", line);
-            }
-            Bounce::Unwanted => "its sender does not want to know",
-            Bounce::TooMany => "bouncelimit is reached; the message is kept in failed/",
-        };
+        }
+    }
+
+    pub(crate) fn bouncing(&self, id: &QueueId) {
+        self.note("bounce", format_args!("Generating bounce for {id}"));
+    }
+
+    pub(crate) fn no_double_bounce(&self, id: &QueueId) {
+        self.note("no-bounce", format_args!("Not generating double bounce for {id}"));
+    }
+
+    pub(crate) fn not_bounced(&self, id: &QueueId, why: &str) {
         self.write(&Event::new(Severity::Notice, "no-bounce").with("id", id).with("why", why));
     }
 
