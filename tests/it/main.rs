@@ -31,4 +31,5 @@ mod sendmail;
 mod smarthost;
 mod smtp;
 mod smtpd;
+mod upkeep;
 mod walls;

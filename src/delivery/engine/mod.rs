@@ -187,6 +187,7 @@ impl Engine {
             self.core.log.repaired(&line);
         }
         self.reload(true);
+        self.clean(Instant::now());
         self.rescan();
         loop {
             self.start_deliveries();
