@@ -145,6 +145,7 @@ impl Incoming<'_> {
         // message must not be sent either: the caller will try again.
         if let Err(error) = sync_dir(&queue) {
             let _ = fs::remove_file(queue.join(id.as_str()));
+            self.spool.forget_journal(&id);
             return Err(error);
         }
         self.committed = true;

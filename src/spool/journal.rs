@@ -151,7 +151,7 @@ impl Spool {
     /// Begins the journal of a message that is about to get this name.
     ///
     /// # Errors
-    /// `AlreadyExists` when a message of that name has a journal.
+    /// `AlreadyExists` when a message of that name has a journal. None is begun then, nor after any other.
     pub(super) fn begin_journal(&self, id: &QueueId, prior: &Prior<'_>) -> io::Result<()> {
         let mut lines = format!("request\t{}\n", prior.request.to_string().trim_start());
         if !prior.events.is_empty() {
@@ -161,10 +161,12 @@ impl Spool {
         let owner = self.queue_owner().map_err(io::Error::other)?;
         let mut file =
             OpenOptions::new().write(true).create_new(true).mode(owner.mode).open(path)?;
-        owner.adopt(&file)?;
-        file.write_all(lines.as_bytes())?;
-        file.sync_all()?;
-        sync_dir(&self.status()).map_err(io::Error::other)
+        let begun = owner
+            .adopt(&file)
+            .and_then(|()| file.write_all(lines.as_bytes()))
+            .and_then(|()| file.sync_all())
+            .and_then(|()| sync_dir(&self.status()).map_err(io::Error::other));
+        begun.inspect_err(|_| self.forget_journal(id))
     }
 
     /// The sender was told that its mail waits; it is not told again.
@@ -190,9 +192,8 @@ impl Spool {
         file.write_all(lines.as_bytes()).map_err(Error::at("write", &path))?;
         if durable {
             file.sync_all().map_err(Error::at("sync", &path))?;
-            if new {
-                sync_dir(&self.status())?;
-            }
+            // Not only for a new one: what made it may have been no reason to sync its name.
+            sync_dir(&self.status())?;
         }
         Ok(())
     }

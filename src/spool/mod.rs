@@ -119,7 +119,11 @@ impl Spool {
         let spool = Self { root: root.to_owned() };
         for dir in [root.to_owned(), spool.queue(), spool.tmp(), spool.failed(), spool.status()] {
             match DirBuilder::new().mode(if dir == root { 0o755 } else { 0o700 }).create(&dir) {
-                Ok(()) => spool.hand_over(&dir)?,
+                Ok(()) => {
+                    spool.hand_over(&dir)?;
+                    // What is synced within it is found after a power cut only if it is itself.
+                    dir.parent().map_or(Ok(()), sync_dir)?;
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(_) if dir.is_dir() => {}
                 Err(source) => return Err(Error::Missing { path: dir, source }),
@@ -208,11 +212,32 @@ impl Owner {
     }
 }
 
-/// Makes names in the folder durable. Only EIO counts: some file systems cannot sync a folder.
+/// Makes names in the folder durable. A file system that cannot sync a folder is no error; a folder
+/// that cannot be opened is one, for nothing is durable then.
 fn sync_dir(path: &Path) -> Result<(), Error> {
-    const EIO: i32 = 5;
-    match File::open(path).and_then(|dir| dir.sync_all()) {
-        Err(error) if error.raw_os_error() == Some(EIO) => Err(Error::at("sync", path)(error)),
+    const EBADF: i32 = 9;
+    const EINVAL: i32 = 22;
+    let dir = File::open(path).map_err(Error::at("open", path))?;
+    match dir.sync_all() {
+        Err(error)
+            if error.kind() != io::ErrorKind::Unsupported
+                && !matches!(error.raw_os_error(), Some(EBADF | EINVAL)) =>
+        {
+            Err(Error::at("sync", path)(error))
+        }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_cannot_be_opened_is_not_taken_for_synced() {
+        let dir = tempfile::tempdir().unwrap();
+        sync_dir(dir.path()).unwrap();
+        let line = sync_dir(&dir.path().join("none")).unwrap_err().to_string();
+        assert!(line.contains("none: No such file"), "{line}");
     }
 }
