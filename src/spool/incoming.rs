@@ -106,7 +106,11 @@ impl Spool {
             // A new file always: another process of our pid (in another container, or long dead)
             // may have left or be writing one of this name.
             match OpenOptions::new().write(true).create_new(true).mode(owner.mode).open(&tmp) {
-                Ok(file) => return Ok((tmp, file)),
+                Ok(file) => {
+                    // It tells a daemon that starts, in whatever container, that we live.
+                    let _ = file.try_lock();
+                    return Ok((tmp, file));
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && nth < NAMES => {
                     nth += 1;
                 }

@@ -204,15 +204,19 @@ impl Spool {
     }
 
     /// For a message in `failed/`: keeps who was served, so that moving the file back to `queue/`
-    /// tries the others again, from the start.
-    pub(crate) fn keep_only_sent(&self, id: &QueueId) {
+    /// tries the others again, from the start. False if there was nothing to do, or it cannot be done.
+    pub(super) fn keep_only_sent(&self, id: &QueueId) -> bool {
         let path = self.journal(id);
-        let Ok(whole) = fs::read_to_string(&path) else { return };
+        let Ok(whole) = fs::read_to_string(&path) else { return false };
         let sent = |line: &&str| line.split('\t').nth(1) == Some("sent");
         let kept: String = whole.lines().filter(sent).flat_map(|line| [line, "\n"]).collect();
+        if kept == whole && !whole.is_empty() {
+            return false;
+        }
         if kept.is_empty() {
             self.forget_journal(id);
-        } else if kept != whole {
+            true
+        } else {
             let new = self.tmp().join(format!("{id}.status"));
             // Never through a link or over somebody's file.
             let written = OpenOptions::new()
@@ -230,6 +234,7 @@ impl Spool {
             if written.is_err() {
                 let _ = fs::remove_file(&new);
             }
+            written.is_ok()
         }
     }
 }

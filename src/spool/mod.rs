@@ -11,6 +11,7 @@ mod incoming;
 mod journal;
 mod listing;
 mod lock;
+mod repair;
 mod scan;
 mod trigger;
 

@@ -69,45 +69,13 @@ impl Spool {
             })
             .count()
     }
-
-    /// Clears what a crash left behind, before the daemon looks at the queue; returns a line for
-    /// each thing done.
-    ///
-    /// Old files in `tmp/` are of processes that are gone or will fail; a journal without a message
-    /// has nothing to say.
-    pub(crate) fn repair(&self, now: i64) -> Vec<String> {
-        const HOUR: i64 = 3600;
-        /// No writer takes this long over one message.
-        const STALE: i64 = 36 * 3600;
-        let mut done = Vec::new();
-        for entry in fs::read_dir(self.tmp()).into_iter().flatten().flatten() {
-            let stale = entry.metadata().is_ok_and(|meta| now - meta.mtime() > STALE);
-            if stale && fs::remove_file(entry.path()).is_ok() {
-                done.push(format!("removed {}: unfinished and old", entry.path().display()));
-            }
-        }
-        for id in ids(&self.status()) {
-            if self.queue().join(id.as_str()).exists() {
-                continue;
-            }
-            if self.failed().join(id.as_str()).exists() {
-                // The move to failed/ was cut short before the journal was cleaned.
-                self.keep_only_sent(&id);
-            } else if self.journal_age(&id, now) > HOUR {
-                // A younger one may be of a message that is just being queued.
-                self.forget_journal(&id);
-                done.push(format!("removed journal of {id}: its message is gone"));
-            }
-        }
-        done
-    }
 }
 
 fn oldest_first(a: &QueueId, b: &QueueId) -> Ordering {
     (a.seconds(), a).cmp(&(b.seconds(), b))
 }
 
-fn ids(path: &Path) -> impl Iterator<Item = QueueId> {
+pub(super) fn ids(path: &Path) -> impl Iterator<Item = QueueId> {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
     entries.filter_map(|entry| QueueId::parse(&entry.file_name()))
 }

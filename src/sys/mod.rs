@@ -16,7 +16,7 @@ pub(crate) use access::may_write;
 pub(crate) use fifo::make_fifo;
 pub(crate) use identity::{host_name, identity, no_new_privileges, user_name};
 pub(crate) use nameless::{O_TMPFILE, can_name_files, name_file, reopen};
-pub(crate) use processes::{Reaped, kill_group, reap_orphan};
+pub(crate) use processes::{Reaped, is_alive, kill_group, reap_orphan};
 pub(crate) use socket::limit_waiting;
 pub(crate) use space::{free_bytes, passing_kind};
 pub(crate) use watch::{Names, Watch};

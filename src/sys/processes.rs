@@ -1,6 +1,7 @@
 //! Other processes.
 
-use nix::sys::signal::{Signal, killpg};
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 
@@ -38,4 +39,10 @@ pub(crate) fn reap_orphan(is_ours: impl Fn(u32) -> bool) -> Reaped {
     }
     let _ = waitpid(pid, Some(WaitPidFlag::WNOHANG));
     Reaped::One
+}
+
+/// Whether a process of this number is there, whosever it is. Other containers have numbers of their own.
+pub(crate) fn is_alive(pid: u32) -> bool {
+    i32::try_from(pid)
+        .is_ok_and(|pid| pid > 0 && !matches!(kill(Pid::from_raw(pid), None), Err(Errno::ESRCH)))
 }
