@@ -38,7 +38,7 @@ class House:
     def furnish(self):
         """Makes the folders of the spool."""
         for folder in FOLDERS:
-            (self.spool / folder).mkdir()
+            (self.spool / folder).mkdir(0o700)
         os.mkfifo(self.spool / "trigger", 0o622)
 
     def command(self, program, *arguments):
