@@ -29,6 +29,7 @@ use role::{Call, Privilege, Role};
 ///
 /// `argv[0]` chooses the role; under the name `nullmailer` the first argument does.
 pub fn run(argv: impl Iterator<Item = OsString>) -> ExitCode {
+    sys::outlive_file_limit();
     let privilege = if sys::identity().is_elevated() { Privilege::SetUid } else { Privilege::None };
     match Call::parse(argv, privilege) {
         Ok(call) => {
