@@ -14,6 +14,13 @@ FOLDERS = ["queue", "tmp", "failed", "status"]
 WITHOUT_PROC = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh"]
 
 
+def need(*tools):
+    """Ends with a word where a tool is missing."""
+    for tool in tools:
+        if not shutil.which(tool):
+            raise SystemExit(f"{tool} is not installed")
+
+
 class House:
     """Folders, links to the binary, and control files; the smarthost is at `ports`."""
 
