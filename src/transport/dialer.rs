@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use super::connect::Addresses;
 use super::smtp::{self, Io, Share};
-use super::tls::{self, TlsClient};
+use super::tls::{self, TlsClient, TlsStream};
 use super::{Cause, Delivery, Fault, Mail, Phase, Served, external, qmqp};
 use crate::mail::{Helo, Protocol, Remote, Security};
 
@@ -92,8 +92,8 @@ impl Dialer {
             None => (Box::new(tcp), None),
             Some(tls) => {
                 let secured = handshake(tcp, remote, &tls).await?;
-                let words = tls::describe(&secured);
-                (secured, Some(words))
+                let words = secured.describe();
+                (Box::new(secured), Some(words))
             }
         };
         Ok(qmqp::Session::new(stream, Peer { address, tls }, remote.step_limit))
@@ -152,16 +152,12 @@ impl Dialer {
 }
 
 /// TLS from the first byte.
-async fn handshake(
-    tcp: TcpStream,
-    remote: &Remote,
-    tls: &TlsClient,
-) -> Result<Box<tokio_rustls::client::TlsStream<TcpStream>>, Fault> {
+async fn handshake(tcp: TcpStream, remote: &Remote, tls: &TlsClient) -> Result<TlsStream, Fault> {
     let peer = tcp.peer_addr().ok();
     let fault = |cause| Fault { phase: Phase::Handshake, peer, cause };
     let limit = smtp::within(remote, smtp::limit::HANDSHAKE);
     match timeout(limit, tls.handshake(tcp)).await {
-        Ok(Ok(secured)) => Ok(Box::new(secured)),
+        Ok(Ok(secured)) => Ok(secured),
         Ok(Err(sentence)) => Err(fault(Cause::Broke(sentence))),
         Err(_) => Err(fault(Cause::TimedOut)),
     }

@@ -5,7 +5,7 @@
 #
 # Needs root, apt-get and overlayfs. Each server is installed into an overlay of this machine's root, in a mount
 # and process namespace of its own: nothing is left of it, and no service of this machine is touched.
-# The binary is $BINARY, or target/debug/nullmailer. The table goes to $MATRIX, or docs/interop.md.
+# The binary is $BINARY, or target/debug/nullmailer; one with anonymous TLS, for that case, is $ANONYMOUS. The table goes to $MATRIX, or docs/interop.md.
 set -eu
 
 cd "$(dirname "$0")/../.."
@@ -21,6 +21,7 @@ trap 'exit 130' INT TERM
 mkdir "$work/shared"
 cp tests/interop/*.sh tests/interop/bounces.py "$work/shared"
 cp "$binary" "$work/shared/nullmailer"
+[ -z "${ANONYMOUS:-}" ] || cp "$ANONYMOUS" "$work/shared/nullmailer-anonymous"
 (cd "$work/shared" && sh ./certificates.sh)
 : >"$work/shared/results"
 

@@ -1,6 +1,8 @@
 //! Behaviour, through the real binary: real processes, real files, real sockets, real TLS.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests are the outside")]
 
+#[cfg(feature = "tls-anon-auth")]
+mod anonymous;
 mod bad_input;
 mod bounce;
 mod callers;

@@ -33,7 +33,7 @@ impl Netstrings {
         Self::serve("127.0.0.1:0", "3:Kok,".to_owned(), Some(certificates.server.clone()))
     }
 
-    fn serve(address: &str, answer: String, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
+    fn serve(address: &str, answer: String, tls: Option<crate::smarthost::Acceptor>) -> Self {
         let messages = Arc::new(Mutex::new(Vec::new()));
         let ours = messages.clone();
         let listener = Listener::start_on(address, move |_, mut stream| {

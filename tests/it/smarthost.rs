@@ -106,7 +106,17 @@ pub struct Stream {
 enum Link {
     Plain(TcpStream),
     Tls(Box<rustls::StreamOwned<rustls::ServerConnection, TcpStream>>),
+    #[cfg(feature = "tls-anon-auth")]
+    Anonymous(Box<openssl::ssl::SslStream<TcpStream>>),
     Gone,
+}
+
+/// What a server does a handshake with.
+#[derive(Clone)]
+pub enum Acceptor {
+    Rustls(Arc<rustls::ServerConfig>),
+    #[cfg(feature = "tls-anon-auth")]
+    Anonymous(openssl::ssl::SslContext),
 }
 
 impl Stream {
@@ -147,6 +157,8 @@ impl Stream {
         let read = match &mut self.link {
             Link::Plain(tcp) => tcp.read(&mut bytes),
             Link::Tls(tls) => tls.read(&mut bytes),
+            #[cfg(feature = "tls-anon-auth")]
+            Link::Anonymous(tls) => tls.read(&mut bytes),
             Link::Gone => Ok(0),
         };
         match read {
@@ -162,25 +174,36 @@ impl Stream {
         match &mut self.link {
             Link::Plain(tcp) => tcp.write_all(bytes),
             Link::Tls(tls) => tls.write_all(bytes).and_then(|()| tls.flush()),
+            #[cfg(feature = "tls-anon-auth")]
+            Link::Anonymous(tls) => tls.write_all(bytes),
             Link::Gone => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
     /// The server's side of a handshake. What the client sent in clear before it is dropped.
-    pub fn secure(&mut self, config: Arc<rustls::ServerConfig>) -> Option<()> {
+    pub fn secure(&mut self, acceptor: Acceptor) -> Option<()> {
         self.buffer.clear();
         let Link::Plain(tcp) = std::mem::replace(&mut self.link, Link::Gone) else { return None };
-        let connection = rustls::ServerConnection::new(config).unwrap();
-        let mut tls = Box::new(rustls::StreamOwned::new(connection, tcp));
-        while tls.conn.is_handshaking() {
-            tls.conn.complete_io(&mut tls.sock).ok()?;
+        match acceptor {
+            Acceptor::Rustls(config) => {
+                let connection = rustls::ServerConnection::new(config).unwrap();
+                let mut tls = Box::new(rustls::StreamOwned::new(connection, tcp));
+                while tls.conn.is_handshaking() {
+                    tls.conn.complete_io(&mut tls.sock).ok()?;
+                }
+                self.link = Link::Tls(tls);
+            }
+            #[cfg(feature = "tls-anon-auth")]
+            Acceptor::Anonymous(context) => {
+                let ssl = openssl::ssl::Ssl::new(&context).unwrap();
+                self.link = Link::Anonymous(Box::new(ssl.accept(tcp).ok()?));
+            }
         }
-        self.link = Link::Tls(tls);
         Some(())
     }
 
     pub fn is_secure(&self) -> bool {
-        matches!(self.link, Link::Tls(_))
+        !matches!(self.link, Link::Plain(_))
     }
 
     /// Closes our side of the connection under TLS.
@@ -188,6 +211,8 @@ impl Stream {
         match &mut self.link {
             Link::Plain(tcp) => drop(tcp.shutdown(Shutdown::Write)),
             Link::Tls(tls) => drop(tls.sock.shutdown(Shutdown::Write)),
+            #[cfg(feature = "tls-anon-auth")]
+            Link::Anonymous(tls) => drop(tls.get_ref().shutdown(Shutdown::Write)),
             Link::Gone => {}
         }
     }
@@ -201,6 +226,11 @@ impl Stream {
                 let _ = tls.flush();
                 drop(tls.sock.shutdown(Shutdown::Write));
             }
+            #[cfg(feature = "tls-anon-auth")]
+            Link::Anonymous(tls) => {
+                let _ = tls.shutdown();
+                drop(tls.get_ref().shutdown(Shutdown::Write));
+            }
             Link::Gone => {}
         }
     }
@@ -210,7 +240,7 @@ impl Stream {
 pub struct Certificates {
     /// The authority, for `x509cafile`.
     pub authority: String,
-    pub server: Arc<rustls::ServerConfig>,
+    pub server: Acceptor,
 }
 
 impl Certificates {
@@ -231,7 +261,19 @@ impl Certificates {
             .with_no_client_auth()
             .with_single_cert(vec![leaf.der().clone()], key.into())
             .unwrap();
-        Self { authority: pem(authority.der()), server: Arc::new(server) }
+        Self { authority: pem(authority.der()), server: Acceptor::Rustls(Arc::new(server)) }
+    }
+
+    /// None at all, for a server that has nothing but these suites.
+    #[cfg(feature = "tls-anon-auth")]
+    pub fn none(suites: &str) -> Self {
+        use openssl::ssl::{SslContext, SslMethod, SslVersion};
+        let mut context = SslContext::builder(SslMethod::tls_server()).unwrap();
+        context.set_security_level(0);
+        context.set_cipher_list(suites).unwrap();
+        context.set_max_proto_version(Some(SslVersion::TLS1_2)).unwrap();
+        context.set_tmp_dh(&openssl::dh::Dh::get_2048_256().unwrap()).unwrap();
+        Self { authority: String::new(), server: Acceptor::Anonymous(context.build()) }
     }
 }
 

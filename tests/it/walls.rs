@@ -91,11 +91,13 @@ fn no_room_names_one_behind_a_wall() {
 }
 
 #[test]
-fn the_kernel_and_lettre_have_one_door_each() {
+fn the_kernel_lettre_and_openssl_have_one_door_each() {
     let uses = |code: &str, word: &str| {
         code.match_indices(word).any(|(at, _)| !code[..at].ends_with(char::is_alphanumeric))
     };
-    for (word, door) in [("nix::", "sys/"), ("lettre::", "transport/smtp/")] {
+    for (word, door) in
+        [("nix::", "sys/"), ("lettre::", "transport/smtp/"), ("openssl::", "transport/tls/")]
+    {
         let mut users: Vec<String> = files(&src())
             .into_iter()
             .filter(|(_, code)| uses(code, word))

@@ -258,11 +258,11 @@ impl Draft {
                 }
             }
         }
-        if self.anonymous {
-            self.check_anonymous(&tls)?;
-        }
         if self.insecure && !tls.pins.is_empty() {
             return Err("tls-pin: contradicts insecure, which accepts any certificate".to_owned());
+        }
+        if self.anonymous {
+            self.check_anonymous(&tls)?;
         }
         tls.verify = match (self.insecure, self.anonymous) {
             (true, true) => Verify::Anonymous,

@@ -140,6 +140,10 @@ fn tls_options_that_contradict_each_other_are_refused() {
         (&["tls", "tls-anon-auth"], "tls-anon-auth: must be used with insecure"),
         (&["insecure", "tls-anon-auth"], "tls-anon-auth: needs tls or starttls"),
         (&["tls", "insecure", "tls-anon-auth", "x509cafile=/c"], "tls-anon-auth: has no use"),
+        (&["tls", "insecure", "tls-anon-auth", "x509certfile=/c"], "tls-anon-auth: has no use"),
+        (&["tls", "insecure", "tls-anon-auth", "tls-name=x"], "tls-anon-auth: has no use"),
+        (&["tls", "insecure", "tls-anon-auth", "tls-min=1.3"], "tls-anon-auth: there is none"),
+        (&["tls", "insecure", "tls-anon-auth", &fingerprint], "tls-pin: "),
         (&["ipv4", "ipv6"], "ipv4 and ipv6: "),
         (&["timeout=0"], "timeout: "),
         (&["connections=0"], "connections: "),
@@ -155,4 +159,13 @@ fn tls_options_that_contradict_each_other_are_refused() {
 fn a_build_without_anonymous_tls_refuses_the_remote_and_says_what_to_do() {
     let flaw = refused(&["tls", "insecure", "tls-anon-auth"]);
     assert!(flaw.contains("this build has no anonymous TLS"), "{flaw}");
+}
+
+#[test]
+#[cfg(feature = "tls-anon-auth")]
+fn a_build_with_anonymous_tls_takes_the_remote() {
+    for way in ["tls", "starttls"] {
+        let tls = smtp(&[way, "insecure", "tls-anon-auth"]).unwrap().tls;
+        assert_eq!(tls.verify, Verify::Anonymous);
+    }
 }

@@ -7,13 +7,12 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
 
-use crate::transport::tls;
+use crate::transport::tls::TlsStream;
 
 pub(in crate::transport) enum Io {
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(TlsStream),
     /// Taken out for a handshake that has not succeeded.
     Gone,
     #[cfg(any(test, fuzzing))]
@@ -36,7 +35,7 @@ impl Io {
     /// Protocol and cipher suite; `None` without TLS.
     pub(super) fn tls(&self) -> Option<String> {
         match self {
-            Self::Tls(tls) => Some(tls::describe(tls)),
+            Self::Tls(tls) => Some(tls.describe()),
             _ => None,
         }
     }
@@ -44,7 +43,7 @@ impl Io {
     fn tcp(&self) -> Option<&TcpStream> {
         match self {
             Self::Plain(tcp) => Some(tcp),
-            Self::Tls(tls) => Some(tls.get_ref().0),
+            Self::Tls(tls) => Some(tls.tcp()),
             Self::Gone => None,
             #[cfg(any(test, fuzzing))]
             Self::Memory(_) => None,

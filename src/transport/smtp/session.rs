@@ -153,7 +153,7 @@ impl Session {
             Ok(Err(sentence)) => return Err(self.broke(&sentence)),
             Err(_) => return Err(self.fault(Cause::TimedOut)),
         };
-        self.wire.resume(Box::new(secured));
+        self.wire.resume(secured);
         self.peer.tls = self.wire.tls();
         // RFC 3207 §4.2: forget what the server said in clear.
         self.capabilities = Capabilities::default();

@@ -15,12 +15,11 @@ use std::{fmt, future};
 use lettre::transport::smtp::client::AsyncTokioStream;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
 
 use super::framing::Framer;
 use super::io::Io;
 use crate::mail::Reply;
-use crate::transport::tls;
+use crate::transport::tls::{self, TlsStream};
 
 /// A connection, shared by a session and the lettre connection inside it, and by nobody else.
 #[derive(Clone)]
@@ -136,7 +135,7 @@ impl Wire {
         }
     }
 
-    pub(super) fn resume(&self, tls: Box<TlsStream<TcpStream>>) {
+    pub(super) fn resume(&self, tls: TlsStream) {
         self.inner().io = Io::Tls(tls);
     }
 

@@ -1,11 +1,15 @@
 //! TLS to a remote: rustls, set up from the remote's options, and sentences about what went wrong.
+//! Anonymous TLS, which rustls has not, is OpenSSL's, in builds with the feature `tls-anon-auth`.
 //!
 //! `transport` makes one [`TlsClient`] for a remote and keeps it while it talks to it, so that
 //! later sessions resume. Reads the certificate files of the options, nothing else.
 
+#[cfg(feature = "tls-anon-auth")]
+mod anonymous;
 mod der;
 mod explain;
 mod files;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod trust;
@@ -20,20 +24,24 @@ use rustls::pki_types::ServerName;
 use rustls::version::{TLS12, TLS13};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 pub(crate) use explain::explain_read;
+pub(crate) use stream::TlsStream;
 
 use crate::mail::{Remote, Tls, Verify};
 use trust::Trust;
 
 /// Everything a handshake with one remote needs.
 #[derive(Clone)]
-pub(crate) struct TlsClient {
-    connector: TlsConnector,
-    name: ServerName<'static>,
-    /// What is trusted, in words.
-    trusted: Arc<str>,
+pub(crate) enum TlsClient {
+    Rustls {
+        connector: TlsConnector,
+        name: ServerName<'static>,
+        /// What is trusted, in words.
+        trusted: Arc<str>,
+    },
+    #[cfg(feature = "tls-anon-auth")]
+    Anonymous(anonymous::Client),
 }
 
 /// Reads the remote's files and sets TLS up. The error is one sentence for the administrator.
@@ -42,7 +50,7 @@ pub(crate) fn client(remote: &Remote) -> Result<TlsClient, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let (verifier, trusted): (Arc<dyn rustls::client::danger::ServerCertVerifier>, _) =
         match tls.verify {
-            Verify::Anonymous => return Err("this build has no anonymous TLS".to_owned()),
+            Verify::Anonymous => return anonymous(),
             Verify::Nothing => (Arc::new(verifier::Anyone), "anything".into()),
             Verify::Full if !tls.pins.is_empty() => {
                 (Arc::new(verifier::Pinned::new(&tls.pins, &provider)), "tls-pin".into())
@@ -56,11 +64,21 @@ pub(crate) fn client(remote: &Remote) -> Result<TlsClient, String> {
     let mut config = config(tls, provider, verifier)?;
     config.enable_sni = true;
     let name = tls.name.as_deref().unwrap_or(&remote.host);
-    Ok(TlsClient {
+    Ok(TlsClient::Rustls {
         connector: TlsConnector::from(Arc::new(config)),
         name: server_name(name)?,
         trusted,
     })
+}
+
+#[cfg(feature = "tls-anon-auth")]
+fn anonymous() -> Result<TlsClient, String> {
+    anonymous::Client::new().map(TlsClient::Anonymous)
+}
+
+#[cfg(not(feature = "tls-anon-auth"))]
+fn anonymous() -> Result<TlsClient, String> {
+    Err("this build has no anonymous TLS".to_owned())
 }
 
 fn config(
@@ -97,26 +115,31 @@ fn server_name(name: &str) -> Result<ServerName<'static>, String> {
 
 impl TlsClient {
     /// Does the handshake and verifies the server. The error is one sentence for the administrator.
-    pub(crate) async fn handshake(&self, tcp: TcpStream) -> Result<TlsStream<TcpStream>, String> {
-        let handshake = self.connector.connect(self.name.clone(), tcp);
-        handshake.await.map_err(|error| explain::explain(&error, &self.trusted))
+    pub(crate) async fn handshake(&self, tcp: TcpStream) -> Result<TlsStream, String> {
+        match self {
+            Self::Rustls { connector, name, trusted } => {
+                match connector.connect(name.clone(), tcp).await {
+                    Ok(secured) => Ok(TlsStream::Rustls(Box::new(secured))),
+                    Err(error) => Err(explain::explain(&error, trusted)),
+                }
+            }
+            #[cfg(feature = "tls-anon-auth")]
+            Self::Anonymous(client) => {
+                let secured = client.handshake(tcp).await?;
+                Ok(TlsStream::Anonymous(Box::new(secured)))
+            }
+        }
     }
-}
-
-/// Protocol and cipher suite, as OpenSSL and RFC 8446 spell them.
-pub(crate) fn describe(tls: &TlsStream<TcpStream>) -> String {
-    let connection = tls.get_ref().1;
-    let version = match connection.protocol_version() {
-        Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
-        Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
-        _ => "TLS",
-    };
-    let suite = connection.negotiated_cipher_suite().map(|suite| format!(" {:?}", suite.suite()));
-    format!("{version}{}", suite.unwrap_or_default().replace("TLS13_", "TLS_"))
 }
 
 impl fmt::Debug for TlsClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TlsClient").field("name", &self.name).finish_non_exhaustive()
+        match self {
+            Self::Rustls { name, .. } => {
+                f.debug_struct("Rustls").field("name", name).finish_non_exhaustive()
+            }
+            #[cfg(feature = "tls-anon-auth")]
+            Self::Anonymous(_) => f.write_str("Anonymous"),
+        }
     }
 }

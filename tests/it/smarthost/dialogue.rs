@@ -25,7 +25,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::{Certificates, Listener, PATIENCE, Stream, fits};
+use super::{Acceptor, Certificates, Listener, PATIENCE, Stream, fits};
 
 pub struct Dialogue {
     listener: Listener,
@@ -83,7 +83,7 @@ impl Dialogue {
 struct Player {
     stream: Stream,
     heard: Vec<u8>,
-    config: Option<Arc<rustls::ServerConfig>>,
+    config: Option<Acceptor>,
 }
 
 impl Player {

@@ -14,7 +14,7 @@
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-use super::{Certificates, Listener, PATIENCE, Stream, fits};
+use super::{Acceptor, Certificates, Listener, PATIENCE, Stream, fits};
 
 /// What the sink does when a command fits a pattern.
 #[derive(Clone, Debug)]
@@ -68,7 +68,7 @@ pub struct Sink {
 struct State {
     offers: Vec<String>,
     answers: Vec<Rule>,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Option<Acceptor>,
     implicit: bool,
     connections: usize,
     open: usize,
@@ -251,7 +251,7 @@ impl Talk {
         end
     }
 
-    fn talk(&mut self, tls: Option<Arc<rustls::ServerConfig>>, implicit: bool) -> Option<()> {
+    fn talk(&mut self, tls: Option<Acceptor>, implicit: bool) -> Option<()> {
         if implicit {
             self.stream.secure(tls.clone().expect("implicit TLS has certificates"))?;
         }

@@ -17,7 +17,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{HandshakeKind, RootCertStore, ServerConfig, ServerConnection};
 use tokio::io::AsyncReadExt;
 
-use super::super::{TlsClient, client, explain_read};
+use super::super::{TlsClient, TlsStream, client, explain_read};
 use crate::config::remotes::parse_words;
 use crate::mail::Protocol;
 
@@ -239,7 +239,11 @@ pub(super) fn connect(client: &TlsClient, address: SocketAddr) -> Result<Handsha
         let mut tls = client.handshake(tcp).await?;
         let mut byte = [0; 3];
         match tls.read_exact(&mut byte).await {
-            Ok(_) => Ok(tls.get_ref().1.handshake_kind().unwrap()),
+            Ok(_) => match &tls {
+                TlsStream::Rustls(tls) => Ok(tls.get_ref().1.handshake_kind().unwrap()),
+                #[cfg(feature = "tls-anon-auth")]
+                TlsStream::Anonymous(_) => panic!("asked for certificates"),
+            },
             Err(error) => Err(explain_read(&error).unwrap_or_else(|| error.to_string())),
         }
     })

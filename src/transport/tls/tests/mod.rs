@@ -3,6 +3,8 @@
 //! What rcgen and rustls can make is served by rustls in a thread; old and weak things come from
 //! the openssl program.
 
+#[cfg(feature = "tls-anon-auth")]
+mod anonymous;
 mod desk;
 
 use std::io::{Read, Write};
