@@ -133,8 +133,11 @@ fn the_source_address_is_where_the_connection_comes_from() {
     for name in BOTH {
         let server = Server::start(name);
         let port = format!("--port={}", server.port());
-        program(name, &["--host=127.0.0.1", "--source=127.0.0.3", &port], "").success();
-        assert_eq!(server.messages(), 1);
+        for source in ["127.0.0.3", "localhost"] {
+            let source = format!("--source={source}");
+            program(name, &["--host=127.0.0.1", &source, &port], "").success();
+        }
+        assert_eq!(server.messages(), 2);
     }
 }
 

@@ -111,6 +111,18 @@ fn a_refused_login_is_logged_as_ours_to_mend_and_delays_the_mail() {
 }
 
 #[test]
+fn a_password_that_is_refused_is_not_tried_again_for_the_next_message() {
+    let sink = Sink::new().offers(&["AUTH PLAIN"]).answers("AUTH*", "535 5.7.8 wrong password");
+    let house = house(&sink.remote("user=me pass=secret"));
+    for _ in 0..5 {
+        queue(&house, &["a@x.example"], "Subject: x\n\nhi\n");
+    }
+    once(&house);
+    let tried = sink.commands().iter().filter(|command| command.starts_with("AUTH")).count();
+    assert_eq!((tried, house.queued().len()), (1, 5));
+}
+
+#[test]
 fn each_recipient_has_a_verdict_of_its_own() {
     let sink = Sink::new()
         .answers("RCPT TO:<busy@*", "450 4.2.0 later")
