@@ -146,6 +146,16 @@ impl Control {
             .collect())
     }
 
+    /// The files that are read, now or later: those of the folder as they are now, one for the folder as such, and
+    /// those that the environment names.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let there = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let mut files: Vec<_> = there.map(|entry| entry.path()).collect();
+        files.push(self.dir.join("remotes"));
+        files.extend(self.environment.paths().map(Path::to_owned));
+        files
+    }
+
     fn whole(&self, name: &str) -> Result<Option<String>, Error> {
         match self.environment.source(name)? {
             Source::Folder => match read(&self.dir.join(name)) {

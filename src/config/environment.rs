@@ -5,6 +5,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::path::Path;
 
 use super::Error;
 
@@ -35,6 +36,7 @@ pub(crate) const FILES: &[&str] = &[
     "queuelifetime",
     "ratelimit",
     "remotes",
+    "sandbox",
     "sendtimeout",
 ];
 
@@ -121,6 +123,12 @@ impl Environment {
                 Err(Error::invalid(&content.name, format!("{} is set too: unset one", path.name)))
             }
         }
+    }
+
+    /// The files that are read in the place of control files.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        let paths = self.set.iter().filter(|one| matches!(one.meaning, Meaning::Path(_)));
+        paths.map(|one| Path::new(&one.value))
     }
 
     /// The variables that look like ours and are not, each in one line with what may be meant.

@@ -13,6 +13,7 @@ mod limits;
 mod logging;
 pub(crate) mod option;
 pub(crate) mod remotes;
+mod sandbox;
 mod settings;
 
 use std::{fmt, io};
@@ -24,6 +25,7 @@ pub(crate) use environment::Environment;
 pub(crate) use hostnames::Hostnames;
 pub(crate) use limits::Limits;
 pub(crate) use logging::{Logging, Target};
+pub(crate) use sandbox::Sandbox;
 pub(crate) use settings::Settings;
 
 use crate::mail::Printable;

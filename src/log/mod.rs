@@ -78,6 +78,12 @@ impl Log {
         self.write(&Event::new(Severity::Warning, "caution").with("about", about));
     }
 
+    /// What the daemon can no longer do, and why it is not more.
+    pub(crate) fn sandbox(&self, holds: &str, lacks: &str) {
+        let event = Event::new(Severity::Notice, "sandbox").with("holds", holds);
+        self.write(&event.with_some("lacks", Some(lacks).filter(|lacks| !lacks.is_empty())));
+    }
+
     pub(crate) fn stopped(&self, messages: usize) {
         self.write(&Event::new(Severity::Notice, "stopped").with("queued", messages));
     }

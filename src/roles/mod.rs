@@ -20,6 +20,7 @@ mod options;
 mod process;
 pub(crate) mod protocol;
 pub(crate) mod queue;
+mod sandbox;
 pub(crate) mod send;
 pub(crate) mod sendmail;
 pub(crate) mod smtpd;

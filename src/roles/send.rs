@@ -16,7 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
-use super::process;
+use super::{process, sandbox};
 use crate::config::Settings;
 use crate::delivery::{Engine, Wake};
 use crate::exit::{Exit, Failure};
@@ -46,7 +46,9 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
             spool.root().display()
         ));
     }
+    let reach = sandbox::close(&submitter.directories, &spool, &log)?;
     let mut engine = Engine::new(spool, log, submitter, process::moment, process::time_zone());
+    engine.is_confined(reach);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -150,6 +150,11 @@ impl Spool {
         self.root.join("failed")
     }
 
+    /// Each folder by itself: one may be a link to another file system.
+    pub(crate) fn folders(&self) -> Vec<PathBuf> {
+        vec![self.root.clone(), self.queue(), self.tmp(), self.failed(), self.status()]
+    }
+
     fn tmp(&self) -> PathBuf {
         self.root.join("tmp")
     }

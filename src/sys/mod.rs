@@ -15,7 +15,7 @@ mod space;
 mod watch;
 
 pub(crate) use access::may_write;
-pub(crate) use confine::{Allowed, Confined, confine};
+pub(crate) use confine::{Allowed, confine};
 pub(crate) use fifo::make_fifo;
 pub(crate) use identity::{host_name, identity, no_new_privileges, user_name};
 pub(crate) use nameless::{O_TMPFILE, can_name_files, name_file, reopen};

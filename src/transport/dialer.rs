@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::connect::Addresses;
+use super::reach::Reach;
 use super::smtp::{self, Io, Share};
 use super::tls::{self, TlsClient, TlsStream};
 use super::{Cause, Delivery, Fault, Mail, Phase, Served, external, qmqp};
@@ -28,6 +29,7 @@ pub(crate) struct Dialer {
     helo: Helo,
     /// The protocol folder.
     programs: PathBuf,
+    reach: Reach,
     tls: Mutex<Vec<Kept>>,
 }
 
@@ -60,11 +62,19 @@ pub(crate) struct Peer {
 impl Dialer {
     /// `programs` is the folder of programs for protocols that are not built in.
     pub(crate) fn new(helo: Helo, programs: PathBuf) -> Self {
-        Self { helo, programs, tls: Mutex::default() }
+        Self { helo, programs, reach: Reach::default(), tls: Mutex::default() }
+    }
+
+    /// Has what a sandbox does not allow fail with a sentence that says so.
+    pub(crate) fn within(self, reach: Reach) -> Self {
+        Self { reach, ..self }
     }
 
     /// Connects, greets, secures and logs in; addresses whose server does not even greet are passed over.
     pub(crate) async fn open(&self, remote: &Remote) -> Result<Session, Fault> {
+        if let Some(refusal) = self.reach.refusal(remote) {
+            return Err(setup(refusal));
+        }
         match &remote.protocol {
             Protocol::Smtp => {
                 let session = self.open_smtp(remote).await?;

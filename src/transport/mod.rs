@@ -10,6 +10,7 @@ mod dialer;
 mod external;
 mod fault;
 mod qmqp;
+mod reach;
 mod smtp;
 mod tls;
 
@@ -18,6 +19,7 @@ use std::fs::File;
 pub(crate) use children::is_started;
 pub(crate) use dialer::{Dialer, Peer, Session};
 pub(crate) use fault::{Cause, Fault, Phase};
+pub(crate) use reach::{Reach, files, program};
 #[cfg(fuzzing)]
 pub(crate) use smtp::fuzz;
 

@@ -106,7 +106,7 @@ fn process_one_ends_after_the_transaction_and_reads_its_files_again() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let sink = Sink::new();
         let house = House::new();
-        house.control("remotes", "nowhere.invalid");
+        house.control("remotes", &format!("nowhere.invalid smtp port={}", sink.port()));
         let Some(command) = process_one(&house) else { return };
         let daemon = Daemon::spawn(command);
         let one = Pid::from_raw(children(daemon.id())[0].try_into().unwrap());

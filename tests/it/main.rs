@@ -28,6 +28,7 @@ mod protocols;
 mod qmqp;
 mod queue;
 mod report;
+mod sandbox;
 mod send;
 mod sendmail;
 mod smarthost;

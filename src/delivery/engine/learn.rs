@@ -72,7 +72,8 @@ impl Engine {
             self.core.log.configured(&settings.remotes);
         }
         if changed {
-            let dialer = Dialer::new(settings.helo.clone(), self.core.protocols.clone());
+            let dialer = Dialer::new(settings.helo.clone(), self.core.protocols.clone())
+                .within(self.reach.clone());
             self.close_idle(None);
             self.plan = Some(Rc::new(Plan::new(settings, dialer)));
         }

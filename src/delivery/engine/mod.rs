@@ -26,6 +26,7 @@ use crate::config::Control;
 use crate::log::{Clock, Log};
 use crate::spool::{QueueId, Spool, Unusable};
 use crate::submit::Submitter;
+use crate::transport::Reach;
 
 /// What wakes the engine from outside.
 #[derive(Clone, Debug)]
@@ -51,6 +52,7 @@ pub(crate) enum Wake {
 pub(crate) struct Engine {
     core: Rc<Core>,
     plan: Option<Rc<Plan>>,
+    reach: Reach,
     index: Index,
     width: Width,
     running: JoinSet<Finished>,
@@ -149,6 +151,7 @@ impl Engine {
         Self {
             core: Rc::new(core),
             plan: None,
+            reach: Reach::default(),
             index: Index::default(),
             width: Width::new(Instant::now()),
             running: JoinSet::new(),
@@ -172,6 +175,11 @@ impl Engine {
     /// [`Wake::Appeared`], so that a trigger costs no look at the whole queue.
     pub(crate) fn is_watched(&mut self) {
         self.watched = true;
+    }
+
+    /// Says what the sandbox, which was closed before, leaves to remotes.
+    pub(crate) fn is_confined(&mut self, reach: Reach) {
+        self.reach = reach;
     }
 
     /// Ends [`Engine::run`] as soon as nothing is due: for a run without a daemon.

@@ -133,8 +133,7 @@ type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
 fn refused(programs: bool) -> Result<Rules, Error> {
     let more = if programs { &[] } else { PROGRAMS };
-    let mut rules: Rules =
-        REFUSED.iter().chain(more).map(|number| (*number, Vec::new())).collect();
+    let mut rules: Rules = REFUSED.iter().chain(more).map(|number| (*number, Vec::new())).collect();
     let mut namespaces = Vec::new();
     for flag in NAMESPACES {
         let flag = u64::from(flag.unsigned_abs());
