@@ -146,6 +146,22 @@ impl Control {
             .collect())
     }
 
+    /// Where the control file is read; `None` where a variable holds its content.
+    pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
+        match self.environment.source(name) {
+            Ok(Source::Folder) => Some(self.dir.join(name)),
+            Ok(Source::Path { path, .. }) => Some(PathBuf::from(path)),
+            _ => None,
+        }
+    }
+
+    /// A file that a control file names: without a folder it is a credential of the service, else it
+    /// stands beside the control files.
+    pub(super) fn named(&self, file: &Path) -> PathBuf {
+        let credential = self.environment.credentials().map(|folder| folder.join(file));
+        credential.filter(|path| path.exists()).unwrap_or_else(|| self.dir.join(file))
+    }
+
     /// The files that are read, now or later: those of the folder as they are now, one for the folder as such, and
     /// those that the environment names.
     pub(crate) fn files(&self) -> Vec<PathBuf> {

@@ -5,7 +5,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Error;
 
@@ -63,6 +63,8 @@ const PREFIX: &str = "NULLMAILER_";
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Environment {
     set: Vec<Variable>,
+    /// Where systemd has put what LoadCredential= names.
+    credentials: Option<PathBuf>,
 }
 
 #[derive(Clone)]
@@ -101,7 +103,14 @@ impl Environment {
             let meaning = Meaning::of(name);
             (!value.is_empty()).then(|| Variable { name: name.to_owned(), value, meaning })
         };
-        Self { set: variables.into_iter().filter_map(ours).collect() }
+        let mut credentials = None;
+        let variables = variables.into_iter().inspect(|(name, value)| {
+            if name == "CREDENTIALS_DIRECTORY" && !value.is_empty() {
+                credentials = Some(PathBuf::from(value));
+            }
+        });
+        let set = variables.filter_map(ours).collect();
+        Self { set, credentials }
     }
 
     /// The value of a variable that stands for no control file.
@@ -123,6 +132,11 @@ impl Environment {
                 Err(Error::invalid(&content.name, format!("{} is set too: unset one", path.name)))
             }
         }
+    }
+
+    /// The folder of credentials, for the service that was given any.
+    pub(super) fn credentials(&self) -> Option<&Path> {
+        self.credentials.as_deref()
     }
 
     /// The files that are read in the place of control files.

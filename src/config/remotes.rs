@@ -7,7 +7,7 @@
 
 use super::option::{self, host, protocol};
 use super::{Control, Error};
-use crate::mail::{Printable, Protocol, Remote, Secret};
+use crate::mail::{Printable, Protocol, Remote, Secret, SecretSource};
 
 /// Every usable remote in the order of the file, and what is wrong with the other lines.
 pub(crate) fn read(control: &Control) -> (Vec<Remote>, Vec<Error>) {
@@ -16,7 +16,10 @@ pub(crate) fn read(control: &Control) -> (Vec<Remote>, Vec<Error>) {
         Ok(lines) => {
             for (number, line) in lines {
                 match parse_line(&line) {
-                    Ok(remote) => remotes.push(remote),
+                    Ok(mut remote) => {
+                        place_files(&mut remote, control);
+                        remotes.push(remote);
+                    }
                     Err(flaw) => errors.push(control.invalid_line("remotes", number, flaw)),
                 }
             }
@@ -24,6 +27,20 @@ pub(crate) fn read(control: &Control) -> (Vec<Remote>, Vec<Error>) {
         Err(error) => errors.push(error),
     }
     (remotes, errors)
+}
+
+fn place_files(remote: &mut Remote, control: &Control) {
+    let tls = &mut remote.tls;
+    let identity = tls.identity.iter_mut().flat_map(|(certificate, key)| [certificate, key]);
+    let password = match remote.login.as_mut().map(|login| &mut login.secret) {
+        Some(SecretSource::File(path)) => Some(path),
+        _ => None,
+    };
+    let trust = [&mut tls.ca_file, &mut tls.crl_file].into_iter().flatten();
+    for path in trust.chain(identity).chain(password) {
+        // An absolute one stays what it is.
+        *path = control.named(path);
+    }
 }
 
 /// What the stand-alone protocol programs are asked for: options only, the host among them. The

@@ -5,12 +5,14 @@
 //! escaped, so that nobody adds a line.
 
 mod event;
+mod manager;
 mod sink;
 
 use std::fmt::Display;
 use std::path::Path;
 
 use self::event::{Event, Severity};
+pub(crate) use self::manager::Manager;
 pub(crate) use self::sink::{Format, Sink};
 use crate::mail::{Address, Envelope, Moment, Outcome, Remote, ReversePath};
 use crate::spool::QueueId;
@@ -36,6 +38,7 @@ pub(crate) struct Log {
     /// Makes hashes of addresses useless elsewhere.
     pub(crate) salt: std::hash::RandomState,
     pub(crate) clock: Clock,
+    pub(crate) manager: Manager,
 }
 
 /// How a recipient was reached.
@@ -73,6 +76,19 @@ impl Log {
         self.write(&event.with("spool", spool.display()));
     }
 
+    /// The service manager may go on with what needs us.
+    pub(crate) fn ready(&self, messages: usize) {
+        self.manager.tell(&format!("READY=1\nSTATUS={messages} message(s) in the queue"));
+    }
+
+    pub(crate) fn reloading(&self) {
+        self.manager.tell("RELOADING=1");
+    }
+
+    pub(crate) fn stopping(&self) {
+        self.manager.tell("STOPPING=1");
+    }
+
     /// What works, and is perhaps not what was meant.
     pub(crate) fn caution(&self, about: &dyn Display) {
         self.write(&Event::new(Severity::Warning, "caution").with("about", about));
@@ -102,6 +118,7 @@ impl Log {
     }
 
     pub(crate) fn complete(&self, messages: usize) {
+        self.manager.tell(&format!("STATUS={messages} message(s) in the queue"));
         let line = format_args!("Delivery complete, {messages} message(s) remain.");
         self.write(&Event::new(Severity::Info, "complete").line(line));
     }

@@ -16,6 +16,7 @@ use crate::log::Log;
 use crate::mail::{EnhancedCode, Reason};
 use crate::spool::Spool;
 use crate::submit::{Submission, Submitter};
+use crate::sys;
 
 /// The caller waits no longer than this for mail that waited before its own.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -25,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Where we cannot deliver ourselves (the spool is not ours to write, the remotes or their
 /// passwords are not ours to read, or there are none) it is queued for whoever can.
 pub(super) fn deliver(submitter: &Submitter, submission: Submission<'_>) -> Result<Exit, Failure> {
+    sys::keep_memory_private();
     let control = submitter.directories.control();
     let settings = Settings::read(&control, submitter.kernel_name.as_deref());
     let settings =

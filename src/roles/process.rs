@@ -1,8 +1,12 @@
 //! What a role knows of its own process: folders, clock, zone, caller.
 
 use std::cell::RefCell;
+use std::ffi::OsStr;
 use std::hash::RandomState;
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt as _;
+#[cfg(target_os = "linux")]
+use std::os::unix::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,7 +15,7 @@ use jiff::tz::TimeZone;
 
 use crate::config::{Directories, Logging, Target};
 use crate::exit::{Exit, Failure};
-use crate::log::{Addresses, Format, Log, Sink};
+use crate::log::{Addresses, Format, Log, Manager, Sink};
 use crate::mail::Moment;
 use crate::role::Privilege;
 use crate::spool::Stamp;
@@ -128,6 +132,26 @@ pub(crate) fn open_log(submitter: &Submitter, stdout: Box<dyn Write>) -> Result<
     })
 }
 
+/// Whoever wants to be told that we are ready: the socket that `$NOTIFY_SOCKET` names, by a path or, with an @
+/// in front, without one.
+pub(crate) fn manager() -> Manager {
+    let connect = |name: &OsStr| -> io::Result<UnixDatagram> {
+        let socket = UnixDatagram::unbound()?;
+        match name.as_bytes().strip_prefix(b"@") {
+            #[cfg(target_os = "linux")]
+            Some(name) => {
+                use std::os::linux::net::SocketAddrExt as _;
+                socket.connect_addr(&SocketAddr::from_abstract_name(name)?)?;
+            }
+            _ => socket.connect(name)?,
+        }
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    };
+    let named = std::env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty());
+    named.and_then(|name| connect(&name).ok()).map_or_else(Manager::default, Manager::new)
+}
+
 /// A log of plain lines, whatever the control files want.
 pub(crate) fn stream_log(out: Box<dyn Write>) -> Log {
     Log {
@@ -136,5 +160,6 @@ pub(crate) fn stream_log(out: Box<dyn Write>) -> Log {
         addresses: Addresses::default(),
         salt: RandomState::new(),
         clock: moment,
+        manager: Manager::default(),
     }
 }

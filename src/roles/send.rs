@@ -27,6 +27,7 @@ use crate::sys::{self, Names, Reaped, Watch};
 use crate::transport;
 
 pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
+    sys::keep_memory_private();
     let submitter = process::submitter(call.privilege);
     let alone = std::process::id() == 1;
     if alone {
@@ -35,7 +36,8 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
     let root = &submitter.directories.spool;
     let (spool, _lock, trigger) = open(root).map_err(|error| error.with_owner(root))?;
     let queue = spool.queue();
-    let log = process::open_log(&submitter, Box::new(io::stdout()))?;
+    let mut log = process::open_log(&submitter, Box::new(io::stdout()))?;
+    log.manager = process::manager();
     log.started(env!("CARGO_PKG_VERSION"), spool.root());
     for mistake in submitter.directories.environment.mistakes() {
         log.caution(&mistake);

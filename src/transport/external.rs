@@ -17,6 +17,7 @@ use command_fds::{CommandFdExt, FdMapping};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::ChildStdout;
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
 use super::children::Running;
 use super::{Cause, Delivery, Fault, Mail, Peer, Phase};
@@ -34,7 +35,7 @@ const BLOCK: usize = 1 << 20;
 pub(super) struct Session {
     program: PathBuf,
     /// What goes to its descriptor 0.
-    options: Vec<u8>,
+    options: Zeroizing<Vec<u8>>,
     helo: String,
     peer: Peer,
 }
@@ -48,6 +49,7 @@ impl Session {
             options.push(b'\n');
         }
         options.push(b'\n');
+        let options = Zeroizing::new(options);
         Self { program, options, helo, peer: Peer { address: None, tls: None } }
     }
 

@@ -236,3 +236,112 @@ fn whole(trace: &Path, pid: u32) -> String {
         std::thread::sleep(Duration::from_millis(5));
     }
 }
+
+#[test]
+fn a_password_is_nowhere_but_on_the_wire() {
+    use base64::Engine as _;
+    let marker = "correct-horse-battery";
+    let coded = base64::engine::general_purpose::STANDARD.encode(format!("\0me\0{marker}"));
+    let alone = base64::engine::general_purpose::STANDARD.encode(marker);
+    let certificates = Certificates::new();
+    let sinks = [
+        Sink::new().offers(&["AUTH PLAIN"]).answers("AUTH*", "235 2.7.0 ok"),
+        Sink::new().offers(&["AUTH PLAIN"]).answers("AUTH*", "535 5.7.8 no"),
+        Sink::new().offers(&["AUTH LOGIN"]).answers("AUTH*", "\u{1b}garbage"),
+        Sink::new().starttls(&certificates),
+    ];
+    for (number, sink) in sinks.iter().enumerate() {
+        let house = house("");
+        let options = if number == 3 { "starttls" } else { "" };
+        house.control("remotes", &sink.remote(&format!("{options} user=me pass={marker}")));
+        let daemon = Daemon::start(&house);
+        queue(&house, "a@x.example");
+        daemon.wait_for_line("Delivery complete, ");
+        let process = format!("/proc/{}", daemon.id());
+        let limits = fs::read_to_string(format!("{process}/limits")).unwrap();
+        let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+        assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+        let mut seen = fs::read(format!("{process}/environ")).unwrap_or_default();
+        seen.extend(fs::read(format!("{process}/cmdline")).unwrap());
+        for folder in ["queue", "failed", "status", "tmp"] {
+            for name in house.names(folder) {
+                seen.extend(fs::read(house.path("queue").join(folder).join(name)).unwrap());
+            }
+        }
+        seen.extend(daemon.stop_with_log().join("\n").into_bytes());
+        let seen = String::from_utf8_lossy(&seen);
+        for secret in [marker, &coded, &alone] {
+            assert!(!seen.contains(secret), "{number}: {seen}");
+        }
+        if number == 0 {
+            assert!(sink.commands().contains(&format!("AUTH PLAIN {coded}")));
+        }
+    }
+}
+
+#[test]
+fn a_password_that_everybody_can_read_is_worth_a_line_with_what_to_do() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let house = house("127.0.0.1 smtp user=me pass=secret\n127.0.0.1 smtp user=me passfile=pass\n");
+    house.control("pass", "secret").control("pausetime", "0");
+    for (mode, lines) in [(0o640, 0), (0o644, 2)] {
+        for name in ["remotes", "pass"] {
+            fs::set_permissions(house.path("conf").join(name), fs::Permissions::from_mode(mode))
+                .unwrap();
+        }
+        let log = house.run("nullmailer-send", [""; 0], "").success().stdout;
+        let cautions = log.lines().filter(|line| line.contains(" has mode 0644: everybody "));
+        assert_eq!(cautions.count(), lines, "{log}");
+    }
+}
+
+#[test]
+fn a_password_file_without_a_folder_is_a_credential_or_stands_beside_remotes() {
+    use base64::Engine as _;
+    let coded =
+        |pass: &str| base64::engine::general_purpose::STANDARD.encode(format!("\0me\0{pass}"));
+    let sink = Sink::new().offers(&["AUTH PLAIN"]).answers("AUTH*", "235 2.7.0 ok");
+    let house = house(&sink.remote("user=me passfile=pass"));
+    house.control("pausetime", "0").control("pass", "beside");
+    fs::create_dir(house.path("credentials")).unwrap();
+    fs::write(house.path("credentials/pass"), "credential").unwrap();
+    for (credentials, pass) in [(false, "beside"), (true, "credential")] {
+        queue(&house, "a@x.example");
+        let mut command = house.command("nullmailer-send");
+        if credentials {
+            command.env("CREDENTIALS_DIRECTORY", house.path("credentials"));
+        }
+        let log = crate::house::run(&mut command, "").success().stdout;
+        assert!(sink.commands().contains(&format!("AUTH PLAIN {}", coded(pass))), "{log}");
+    }
+}
+
+#[test]
+fn the_service_manager_is_told_of_readiness_of_a_reload_and_of_the_end() {
+    use std::os::linux::net::SocketAddrExt as _;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+    let house = house("127.0.0.1");
+    let path = house.path("notify");
+    let name = format!("nullmailer-test-{}", std::process::id());
+    let abstract_name = SocketAddr::from_abstract_name(&name).unwrap();
+    for (socket, variable) in [
+        (UnixDatagram::bind(&path).unwrap(), path.display().to_string()),
+        (UnixDatagram::bind_addr(&abstract_name).unwrap(), format!("@{name}")),
+    ] {
+        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let next = || {
+            let mut bytes = [0; 512];
+            let length = socket.recv(&mut bytes).unwrap();
+            String::from_utf8(bytes[..length].to_vec()).unwrap()
+        };
+        let mut command = house.command("nullmailer-send");
+        command.env("NOTIFY_SOCKET", variable);
+        let daemon = Daemon::spawn(command);
+        let ready = "READY=1\nSTATUS=0 message(s) in the queue";
+        assert_eq!(next(), ready);
+        daemon.signal(Signal::SIGHUP);
+        assert_eq!((next(), next()), ("RELOADING=1".to_owned(), ready.to_owned()));
+        assert!(daemon.stop().success());
+        assert_eq!(next(), "STOPPING=1");
+    }
+}

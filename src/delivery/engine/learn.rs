@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::super::plan::Plan;
 use super::{Ends, Engine, REST};
-use crate::config::Settings;
+use crate::config::{Settings, exposed};
 use crate::spool::{QueueId, Waiting};
 use crate::transport::Dialer;
 
@@ -70,6 +70,9 @@ impl Engine {
             self.look_again = Some(Instant::now() + REST);
         } else if changed || say {
             self.core.log.configured(&settings.remotes);
+            for line in exposed(&self.core.control, &settings.remotes) {
+                self.core.log.caution(&line);
+            }
         }
         if changed {
             let dialer = Dialer::new(settings.helo.clone(), self.core.protocols.clone())

@@ -197,6 +197,7 @@ impl Engine {
         self.reload(true);
         self.clean(Instant::now());
         self.rescan();
+        self.core.log.ready(self.index.len());
         loop {
             self.start_deliveries();
             if self.running.is_empty() && (self.stop_by.is_some() || !self.index.has_unread()) {
@@ -275,8 +276,13 @@ impl Engine {
                     }
                 }
             }
-            Wake::Reload => self.reload(true),
+            Wake::Reload => {
+                self.core.log.reloading();
+                self.reload(true);
+                self.core.log.ready(self.index.len());
+            }
             Wake::Stop => {
+                self.core.log.stopping();
                 self.stop_by.get_or_insert(now + GRACE);
             }
         }
