@@ -1,4 +1,4 @@
-//! The body of a message on its way in: line ends become LF, and on a terminal a lone dot ends it.
+//! The body of a message on its way in: line ends become LF, and what is typed on a terminal ends once.
 
 use std::io::{self, BufRead, Read};
 
@@ -45,22 +45,26 @@ impl<R: BufRead> Read for UnixLines<R> {
     }
 }
 
-/// Reads up to a line that holds a dot and nothing else.
+/// Reads what is typed on a terminal: up to the first end, or to a line that holds a dot and nothing
+/// else where that ends it.
+///
+/// A terminal goes on behind an end; a second look would wait for a second one.
 #[derive(Debug)]
-pub(crate) struct UntilDot<R> {
+pub(crate) struct Typed<R> {
     input: R,
+    dot_ends: bool,
     line: Vec<u8>,
     at: usize,
     over: bool,
 }
 
-impl<R: BufRead> UntilDot<R> {
-    pub(crate) fn new(input: R) -> Self {
-        Self { input, line: Vec::new(), at: 0, over: false }
+impl<R: BufRead> Typed<R> {
+    pub(crate) fn new(input: R, dot_ends: bool) -> Self {
+        Self { input, dot_ends, line: Vec::new(), at: 0, over: false }
     }
 }
 
-impl<R: BufRead> BufRead for UntilDot<R> {
+impl<R: BufRead> BufRead for Typed<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         /// Enough for a terminal; a longer line comes in pieces.
         const PIECE: u64 = 64 * 1024;
@@ -69,7 +73,8 @@ impl<R: BufRead> BufRead for UntilDot<R> {
             self.line.clear();
             self.at = 0;
             (&mut self.input).take(PIECE).read_until(b'\n', &mut self.line)?;
-            if self.line.is_empty() || fresh && matches!(&self.line[..], b"." | b".\n" | b".\r\n") {
+            let dot = fresh && matches!(&self.line[..], b"." | b".\n" | b".\r\n");
+            if self.line.is_empty() || dot && self.dot_ends {
                 self.line.clear();
                 self.over = true;
             }
@@ -82,7 +87,7 @@ impl<R: BufRead> BufRead for UntilDot<R> {
     }
 }
 
-impl<R: BufRead> Read for UntilDot<R> {
+impl<R: BufRead> Read for Typed<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let length = self.fill_buf()?.read(out)?;
         self.consume(length);
@@ -102,7 +107,7 @@ mod tests {
             [("a\n.\nb\n", "a\n"), (".\r\nb", ""), ("a.\n..\n .\n.", "a.\n..\n .\n"), ("a", "a")]
         {
             let mut read = String::new();
-            UntilDot::new(input.as_bytes()).read_to_string(&mut read).unwrap();
+            Typed::new(input.as_bytes(), true).read_to_string(&mut read).unwrap();
             assert_eq!(read, text, "{input:?}");
         }
     }

@@ -28,7 +28,7 @@ mod stamp;
 pub(crate) use address::{Address, AddressError};
 pub(crate) use address_list::{AddressList, Canonical};
 pub(crate) use author::Author;
-pub(crate) use body::{UnixLines, UntilDot};
+pub(crate) use body::{Typed, UnixLines};
 pub(crate) use date::{received_date, rfc5322_date};
 pub(crate) use envelope::{Envelope, NoRecipients, Recipients, ReversePath};
 pub(crate) use header::{Header, HeaderError};

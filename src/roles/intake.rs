@@ -9,7 +9,7 @@ use crate::config::{Control, Hostnames, Limits};
 use crate::exit::{Exit, Failure};
 use crate::mail::{
     Address, AddressError, AddressList, Author, Canonical, DeliveryRequest, Flags, Header, Orders,
-    Prepared, Quoted, ReversePath, UnixLines, UntilDot, Unusable, prepare, rfc5322_date,
+    Prepared, Quoted, ReversePath, Typed, UnixLines, Unusable, prepare, rfc5322_date,
 };
 use crate::role::Call;
 use crate::submit::Submission;
@@ -96,9 +96,11 @@ pub(super) fn take(call: &Call, request: Request) -> Result<Exit, Failure> {
     };
 
     let stdin = io::stdin().lock();
-    let typed = request.dot_ends && stdin.is_terminal();
-    let mut input: Box<dyn BufRead> =
-        if typed { Box::new(UntilDot::new(stdin)) } else { Box::new(stdin) };
+    let mut input: Box<dyn BufRead> = if stdin.is_terminal() {
+        Box::new(Typed::new(stdin, request.dot_ends))
+    } else {
+        Box::new(stdin)
+    };
     let header = Header::read(&mut input, limits.header)?;
     header.check_text(input.fill_buf().map_err(crate::submit::Error::Input)?)?;
 

@@ -92,6 +92,21 @@ fn on_a_terminal_a_lone_dot_ends_the_message_unless_it_is_told_not_to() {
 }
 
 #[test]
+fn on_a_terminal_one_end_is_enough_wherever_it_is_typed() {
+    if !crate::house::has("script") {
+        return;
+    }
+    for command in ["sendmail a@b.c", "sendmail -i a@b.c", "nullmailer-inject a@b.c"] {
+        for text in ["Subject: x\n", "no field\n", "Subject: x\n\nhi\n"] {
+            let message =
+                typed(&House::new(), command, &format!("{text}\u{4}more\n\u{4}\u{4}\u{4}"));
+            assert!(message.contains(text.trim_end().rsplit('\n').next().unwrap()), "{message}");
+            assert!(!message.contains("more"), "{command}: {message}");
+        }
+    }
+}
+
+#[test]
 fn a_command_line_that_cannot_be_used_is_named_and_nothing_is_queued() {
     for (args, code, line) in [
         (&["-t", "-y"][..], 64, "cannot use option \"-y\""),
