@@ -89,9 +89,16 @@ fn is_atext(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte)
 }
 
+/// Encoded words go on several lines, while a name in quotes stays on the one that has the address, and
+/// RFC 5322 §2.1.1 allows that 998 bytes.
+fn is_encoded(name: &str) -> bool {
+    const LONG: usize = 200;
+    !name.is_ascii() || name.len() > LONG
+}
+
 /// The name as words, as a quoted string, or encoded.
 fn phrase(name: &str) -> String {
-    if !name.is_ascii() {
+    if is_encoded(name) {
         return encoded_word::encode(name);
     }
     if name.split(' ').all(|word| !word.is_empty() && word.bytes().all(is_atext)) {
@@ -101,7 +108,7 @@ fn phrase(name: &str) -> String {
 }
 
 fn comment(name: &str) -> String {
-    if !name.is_ascii() {
+    if is_encoded(name) {
         return encoded_word::encode(name);
     }
     name.replace('\\', "\\\\").replace('(', "\\(").replace(')', "\\)")
@@ -134,6 +141,17 @@ mod tests {
             let author = author(if name.is_empty() { &[] } else { &variables });
             assert_eq!(author.from(Style::Angle).unwrap(), angle);
             assert_eq!(author.from(Style::Comment).unwrap(), comment);
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_for_a_line_goes_on_several() {
+        let name = "\"(John)\" ".repeat(200);
+        let author = author(&[("NULLMAILER_NAME", name.as_str())]);
+        for style in [Style::Angle, Style::Comment] {
+            let value = author.from(style).unwrap();
+            assert!(value.lines().all(|line| line.len() <= 100), "{value}");
+            assert!(value.lines().skip(1).all(|line| line.starts_with(" =?UTF-8?B?")), "{value}");
         }
     }
 
