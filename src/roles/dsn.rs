@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::ops::RangeInclusive;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 
@@ -70,12 +71,17 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
+/// The times that a date with a year of four digits can say, whatever the zone.
+const CALENDAR: RangeInclusive<i64> = -62_135_510_400..=253_402_207_200;
+
 fn command() -> Command {
     let option = |name: &'static str, value: &'static str, help: &'static str| {
         Arg::new(name).long(name).value_name(value).help(help).overrides_with(name)
     };
     let time = |name, help| {
-        option(name, "SECONDS", help).value_parser(value_parser!(i64)).allow_hyphen_values(true)
+        option(name, "SECONDS", help)
+            .value_parser(value_parser!(i64).range(CALENDAR))
+            .allow_hyphen_values(true)
     };
     Command::new("nullmailer-dsn")
         .about("Turns a message of the queue (stdin) into a delivery report for nullmailer-queue (stdout)")

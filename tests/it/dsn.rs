@@ -214,6 +214,11 @@ fn what_is_no_status_or_no_message_is_refused() {
     dsn(&house, &[], MAIL).exit(64).complains("<STATUS>");
     dsn(&house, &["5.0.0", "5.0.0"], MAIL).exit(64).complains("unexpected argument");
     dsn(&house, &["--max-lines=x", "5.0.0"], MAIL).exit(64).complains("--max-lines");
+    for time in ["--last-attempt", "--orig-timestamp", "--retry-until"] {
+        for beyond in ["253402300800", "-62135596801", "9223372036854775807", "soon"] {
+            dsn(&house, &["4.0.0", time, beyond], MAIL).exit(64).complains(time);
+        }
+    }
     dsn(&house, &["5.0.0"], "").exit(65).complains("no sender line");
     dsn(&house, &["5.0.0"], "a@b\n\nbody\n").exit(64).complains("no recipients");
     let ran = dsn(&house, &["5.0.0"], "\u{1b}[2J@b\n\n\n").exit(65).complains("control character");
