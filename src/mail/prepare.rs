@@ -269,7 +269,7 @@ impl fmt::Display for Unusable {
                 }
                 Ok(())
             }
-            Self::Sender(error) => write!(f, "cannot use sender {error}"),
+            Self::Sender(error) => write!(f, "cannot use sender: {error}"),
             Self::NoRecipients => NoRecipients.fmt(f),
         }
     }

@@ -249,8 +249,8 @@ fn addresses(argument: &[u8], canonical: Canonical<'_>) -> Result<Vec<Address>, 
 
 fn cannot_use(what: &'static str) -> impl FnOnce((String, String)) -> Failure {
     move |(text, flaw)| {
-        let colon = if text.is_empty() { "" } else { ": " };
-        Failure::new(Exit::DataErr, format!("cannot use {what} {text}{colon}{flaw}"))
+        let space = if text.is_empty() { "" } else { " " };
+        Failure::new(Exit::DataErr, format!("cannot use {what}{space}{text}: {flaw}"))
     }
 }
 

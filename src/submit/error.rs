@@ -68,8 +68,8 @@ impl fmt::Display for Error {
                 write!(f, "the message is larger than maxmessagesize, {limit} bytes")
             }
             Self::Input(error) => write!(f, "cannot read the message: {error}"),
-            Self::Sender(error) => write!(f, "cannot use sender {error}"),
-            Self::Recipient(error) => write!(f, "cannot use recipient {error}"),
+            Self::Sender(error) => write!(f, "cannot use sender: {error}"),
+            Self::Recipient(error) => write!(f, "cannot use recipient: {error}"),
             Self::NoRecipients => f.write_str("no recipients"),
             Self::Grammar(flaw) => write!(f, "cannot read the envelope: {flaw}"),
             Self::Program { program, said, code } => match (said.as_str(), code) {

@@ -18,8 +18,8 @@ fn a_message_is_stored_with_its_envelope_and_a_received_line() {
 #[test]
 fn a_bad_envelope_is_refused_with_its_address_and_leaves_nothing() {
     for (input, line) in [
-        ("@b.c\nd@e.f\n\n", "cannot use sender \"@b.c\" has nothing before its @"),
-        ("a@b.c\n@e.f\n\n", "cannot use recipient \"@e.f\""),
+        ("@b.c\nd@e.f\n\n", "cannot use sender: \"@b.c\" has nothing before its @"),
+        ("a@b.c\n@e.f\n\n", "cannot use recipient: \"@e.f\""),
         ("a@b.c\nd\ne\n\n", "\"d\" has no domain"),
         ("a@b.c\nd@e.f\r\n\n", "\"d@e.f\\r\" holds a control character"),
     ] {

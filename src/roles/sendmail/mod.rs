@@ -17,7 +17,7 @@ use crate::spool::Spool;
 pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
     let typed = options::parse(&call.args).map_err(|misuse| Failure::new(Exit::Usage, misuse))?;
     for setting in &typed.unknown_settings {
-        complain(&call.name, &format!("option -{} means nothing here", Quoted(setting)));
+        complain(&call.name, &format!("option {} means nothing here", Quoted(setting)));
     }
     match typed.mode {
         Mode::Message => intake::take(&call, request(typed)),

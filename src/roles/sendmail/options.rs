@@ -188,7 +188,7 @@ impl Typed {
             [b'i', ..] => self.ignore_dots = true,
             [b'd', timing, ..] => self.timing(*timing),
             [letter, ..] if letter.is_ascii_alphanumeric() => {}
-            _ => self.unknown_settings.push(format!("o{}", String::from_utf8_lossy(setting))),
+            _ => self.unknown_settings.push(format!("-o{}", String::from_utf8_lossy(setting))),
         }
     }
 
@@ -204,7 +204,7 @@ impl Typed {
             }
             // Errors always go to stderr; SMTPUTF8 is used where the addresses need it.
             "errormode" | "smtputf8" => {}
-            _ => self.unknown_settings.push(format!("O {setting}")),
+            _ => self.unknown_settings.push(format!("-O {setting}")),
         }
     }
 
@@ -351,7 +351,7 @@ mod tests {
     #[test]
     fn a_setting_without_meaning_is_remembered_for_a_warning() {
         let typed = typed("-O Foo=1 -O IgnoreDots -O DeliveryMode=i -o? a@b").unwrap();
-        assert_eq!(typed.unknown_settings, ["O Foo=1", "o?"]);
+        assert_eq!(typed.unknown_settings, ["-O Foo=1", "-o?"]);
         assert!(typed.ignore_dots);
         assert_eq!(typed.timing, Some(Timing::Foreground));
     }
