@@ -3,6 +3,7 @@
 //! It makes a throw-away installation, plays the smarthost itself, and lets this very binary
 //! inject and deliver a message as it would anywhere else, in processes of their own.
 
+mod certificate;
 mod sink;
 
 use std::ffi::OsStr;

@@ -12,8 +12,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use super::certificate;
 
 /// Listens until it is stopped.
 pub(super) struct Sink {
@@ -42,16 +43,13 @@ const SILENCE: Duration = Duration::from_secs(30);
 impl Sink {
     /// Starts listening; its certificate is in `der` when this returns.
     pub(super) fn start(der: &Path) -> Result<Self> {
-        let names = vec!["localhost".to_owned(), Ipv4Addr::LOCALHOST.to_string()];
-        let made =
-            rcgen::generate_simple_self_signed(names).context("cannot make a certificate")?;
-        fs::write(der, made.cert.der()).context("cannot write the certificate")?;
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+        let (made, key) = certificate::make()?;
+        fs::write(der, &made).context("cannot write the certificate")?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)?;
+            .with_single_cert(vec![made], key)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen")?;
         let port = listener.local_addr()?.port();
         let over = Arc::new(AtomicBool::new(false));
