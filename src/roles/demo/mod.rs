@@ -8,7 +8,7 @@ mod sink;
 
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::{env, fs};
 
@@ -92,7 +92,7 @@ fn message() -> Result<String> {
 
 /// Runs this binary in the installation, with nothing of our environment that could lead it away.
 fn run_self(house: &Path, args: &[&str], input: &[u8]) -> Result<Output> {
-    let program = env::current_exe().context("cannot find this program")?;
+    let program = program().context("cannot find this program")?;
     let mut command = Command::new(program);
     command.args(args).env_clear().env("NULLMAILER_TEST_PREFIX", house);
     for kept in ["PATH", "TZ", "USER", "LOGNAME"] {
@@ -107,6 +107,14 @@ fn run_self(house: &Path, args: &[&str], input: &[u8]) -> Result<Output> {
     // A child that fails early closes its end; what it says on stderr tells more than that.
     let _ = child.stdin.take().context("no pipe")?.write_all(input);
     child.wait_with_output().with_context(|| format!("cannot run {}", args[0]))
+}
+
+/// This very binary. Without /proc only the path that it was called by tells.
+fn program() -> io::Result<PathBuf> {
+    env::current_exe().or_else(|error| {
+        let called = env::args_os().next().map(PathBuf::from);
+        called.filter(|path| path.components().count() > 1).ok_or(error)
+    })
 }
 
 fn said(output: &Output) -> String {
