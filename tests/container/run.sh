@@ -5,7 +5,8 @@
 # usage: tests/container/run.sh       as root, on Debian or Ubuntu; installs podman and mmdebstrap where they are missing
 #
 # Images of others cannot be pulled here. In the place of Debian's, Alpine's and PHP's stands one that is made of
-# Debian's packages, with php-cli and socat in it already; apt-get does nothing there. In the place of the distroless
+# Debian's packages, with php-cli and socat in it already; apt-get does nothing there, and PHP finds no sendmail, as in
+# the official image. In the place of the distroless
 # one stands a root without any program. So what is tested is what the recipes add, and not what they add it to.
 set -euo pipefail
 
@@ -28,6 +29,7 @@ if [ "${1:-}" != inside ]; then
     # shellcheck disable=SC2016 # mmdebstrap expands it
     mmdebstrap --quiet --variant=essential --include=php-cli,socat \
         --customize-hook='rm -rf "$1"/usr/share/{doc,i18n,locale,man}/* "$1"/var/{cache,lib/apt}/*' \
+        --customize-hook='echo "sendmail_path = /nonexistent" >"$1/etc/php/8.2/cli/conf.d/00-none.ini"' \
         --customize-hook='ln -s /bin/true "$1/usr/bin/apt-get"' bookworm "$work/base.tar"
     contrib/build-static.sh
     unshare --mount --net --pid --fork --kill-child --mount-proc "$0" inside "$work"
