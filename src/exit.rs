@@ -152,8 +152,12 @@ impl From<crate::submit::Error> for Failure {
         let exit = match error {
             Error::Config(error) => return error.into(),
             Error::Spool(error) => return error.into(),
-            Error::Closed { .. } => Exit::NoPerm,
-            Error::Full { .. } => Exit::TempFail,
+            Error::Closed { .. } | Error::NotAllowed { .. } => Exit::NoPerm,
+            Error::Answered { code: code @ 64..=78, .. } => Exit::Module(code),
+            Error::Full { .. }
+            | Error::Daemon { .. }
+            | Error::Busy { .. }
+            | Error::Answered { .. } => Exit::TempFail,
             Error::Input(_) => Exit::NoInput,
             Error::TooLarge { .. } | Error::Sender(_) | Error::Recipient(_) | Error::Grammar(_) => {
                 Exit::DataErr

@@ -172,6 +172,13 @@ impl Control {
         files
     }
 
+    /// Words with blanks or commas between them; none if the file is not set.
+    pub(crate) fn words(&self, name: &str) -> Result<Vec<String>, Error> {
+        let text = self.text(name)?.unwrap_or_default();
+        let words = text.split(|c| c == ',' || is_blank(c)).filter(|word| !word.is_empty());
+        Ok(words.map(str::to_owned).collect())
+    }
+
     fn whole(&self, name: &str) -> Result<Option<String>, Error> {
         match self.environment.source(name)? {
             Source::Folder => match read(&self.dir.join(name)) {

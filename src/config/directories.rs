@@ -1,7 +1,7 @@
 //! Where the control files, the spool and the programs are.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Control, Environment};
@@ -15,6 +15,8 @@ pub(crate) struct Directories {
     pub(crate) spool: PathBuf,
     pub(crate) protocols: PathBuf,
     pub(crate) sbin: PathBuf,
+    /// Where the daemon may listen, the best first.
+    pub(crate) sockets: Vec<PathBuf>,
     /// What stands in the place of control files.
     pub(crate) environment: Arc<Environment>,
 }
@@ -40,6 +42,7 @@ impl Directories {
                 "/usr/local/libexec/nullmailer"
             }),
             sbin: PathBuf::from(if LOCAL.is_empty() { "/usr/sbin" } else { "/usr/local/sbin" }),
+            sockets: vec!["/run/nullmailer/submit".into(), "/var/spool/nullmailer/submit".into()],
             environment: Arc::default(),
         };
         if privilege == Privilege::SetUid {
@@ -58,6 +61,10 @@ impl Directories {
         }
         if let Some(spool) = set("NULLMAILER_SPOOL_DIR") {
             found.spool = spool;
+        }
+        // Another spool has another daemon.
+        if found.spool != Path::new("/var/spool/nullmailer") {
+            found.sockets = vec![found.spool.join("submit")];
         }
         found.environment = Arc::new(environment);
         found

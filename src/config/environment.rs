@@ -28,6 +28,7 @@ pub(crate) const FILES: &[&str] = &[
     "logformat",
     "logto",
     "maxheadersize",
+    "maxhops",
     "maxmessagesize",
     "maxpause",
     "me",
@@ -38,6 +39,7 @@ pub(crate) const FILES: &[&str] = &[
     "remotes",
     "sandbox",
     "sendtimeout",
+    "submitusers",
 ];
 
 /// Variables of the same prefix that mean something else, and stand for no control file.

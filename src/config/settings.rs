@@ -9,6 +9,8 @@ use crate::mail::{Helo, Remote};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub(crate) names: Hostnames,
+    /// `maxhops`: a message with more Received fields than this goes in circles.
+    pub(crate) max_hops: u64,
     pub(crate) helo: Helo,
     pub(crate) remotes: Vec<Remote>,
     /// `pausetime`; zero is one-shot mode: one pass through the queue, then the end.
@@ -66,6 +68,7 @@ impl Settings {
             delay_warning: control.duration("delaywarning")?.filter(|age| !age.is_zero()),
             failed_lifetime: control.duration("failedlifetime")?.filter(|age| !age.is_zero()),
             between: rate(control)?,
+            max_hops: control.number("maxhops")?.unwrap_or(100),
             names,
         };
         Ok((settings, wrong))

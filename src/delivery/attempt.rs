@@ -55,6 +55,14 @@ pub(super) async fn attempt(
     };
     let verdicts = pending.into_iter().map(waiting).collect();
     let mut result = Attempt { verdicts, tried: false, bounced: false };
+    if let Some(reason) = circles(plan, entry) {
+        log.sending_failed(&reason);
+        for verdict in &mut result.verdicts {
+            verdict.outcome = Outcome::Failed(reason.clone());
+        }
+        result.tried = true;
+        return result;
+    }
     for route in &plan.routes {
         let rest: Vec<Address> = result.waiting().map(|one| one.recipient.clone()).collect();
         if rest.is_empty() {
@@ -76,6 +84,15 @@ pub(super) async fn attempt(
         verdict.written = ledger.is_written(&verdict.recipient);
     }
     result
+}
+
+/// Too many machines had the message before us: it goes round and round (RFC 5321 §6.3).
+fn circles(plan: &Plan, entry: &Entry) -> Option<Reason> {
+    let limit = plan.settings.max_hops;
+    // A file that cannot be read is met again by whoever sends it.
+    let hops = entry.hops(limit).unwrap_or(0);
+    let text = || format!("too many hops: more than {limit} Received fields");
+    (hops > limit).then(|| Reason::local(EnhancedCode::new(5, 4, 6), text()))
 }
 
 impl Verdict {

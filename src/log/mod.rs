@@ -264,6 +264,23 @@ impl Log {
         self.write(&Event::new(Severity::Notice, "repaired").with("what", what));
     }
 
+    /// A message came over the socket.
+    pub(crate) fn submitted(&self, id: &QueueId, uid: u32, pid: u32) {
+        let event = Event::new(Severity::Info, "submitted").with("id", id);
+        self.write(&event.with("uid", uid).with("pid", pid));
+    }
+
+    /// A message that came over the socket was not taken.
+    pub(crate) fn not_submitted(&self, uid: u32, pid: u32, error: &dyn Display) {
+        let event = Event::new(Severity::Warning, "not-submitted").with("uid", uid);
+        self.write(&event.with("pid", pid).with("error", error));
+    }
+
+    /// Clients are turned away from the socket.
+    pub(crate) fn crowded(&self, uid: u32) {
+        self.write(&Event::new(Severity::Warning, "crowded").with("uid", uid));
+    }
+
     /// Our own trouble with files, about one message or in general.
     pub(crate) fn trouble(&self, id: Option<&QueueId>, error: &dyn Display) {
         self.write(

@@ -6,11 +6,12 @@
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::io::AsyncReadExt as _;
+use tokio::net::UnixListener;
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -20,11 +21,16 @@ use super::{process, sandbox};
 use crate::config::Settings;
 use crate::delivery::{Engine, Wake};
 use crate::exit::{Exit, Failure};
+use crate::log::Log;
 use crate::role::Call;
 use crate::spool::{self, Lock, Spool};
-use crate::submit::Submitter;
+use crate::submit::{self, Crowd, Desk, Submitter, Visit};
 use crate::sys::{self, Names, Reaped, Watch};
 use crate::transport;
+
+/// More clients than this are a mistake or an attack.
+const CROWD: Crowd =
+    Crowd { all: 100, per_uid: 20, idle: Duration::from_secs(60), whole: Duration::from_secs(600) };
 
 pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
     sys::keep_memory_private();
@@ -48,6 +54,21 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
             spool.root().display()
         ));
     }
+    let desk = Desk {
+        submitter: submitter.clone(),
+        spool: spool.clone(),
+        crowd: CROWD,
+        clock: process::now,
+        judge,
+    };
+    let mut reception = None;
+    match listen_at(&submitter.directories.sockets) {
+        Ok(listener) => {
+            reception = Some((listener, process::open_log(&submitter, Box::new(io::stdout()))?));
+        }
+        // Mail still comes by the other ways.
+        Err(error) => log.caution(&format_args!("{error:#}")),
+    }
     let reach = sandbox::close(&submitter.directories, &spool, &log)?;
     let mut engine = Engine::new(spool, log, submitter, process::moment, process::time_zone());
     engine.is_confined(reach);
@@ -65,6 +86,10 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
         if let Ok(watch) = Watch::new(&queue) {
             tokio::task::spawn_local(watch_queue(watch, wakes.clone()));
             engine.is_watched();
+        }
+        if let Some((listener, log)) = reception {
+            let listener = UnixListener::from_std(listener).context("cannot watch the socket")?;
+            tokio::task::spawn_local(desk.serve(listener, move |visit| note(&log, visit)));
         }
         engine.run(inbox).await;
         Ok::<_, anyhow::Error>(())
@@ -167,5 +192,26 @@ async fn watch_queue(mut watch: Watch, wakes: mpsc::Sender<Wake>) {
         if wakes.send(wake).await.is_err() || over {
             return;
         }
+    }
+}
+
+/// Listens at the first of the places whose folder we may write.
+fn listen_at(paths: &[PathBuf]) -> anyhow::Result<std::os::unix::net::UnixListener> {
+    let usable = |path: &&PathBuf| path.parent().is_some_and(sys::may_write);
+    let path = paths.iter().find(usable).or(paths.last()).context("no place for the socket")?;
+    sys::listen(path).with_context(|| format!("cannot listen at {}", path.display()))
+}
+
+fn judge(error: submit::Error) -> (u8, String) {
+    let failure = Failure::from(error);
+    (failure.exit.code(), failure.to_string())
+}
+
+fn note(log: &Log, visit: Visit<'_>) {
+    match visit {
+        Visit::Queued { uid, pid, id } => log.submitted(id, uid, pid),
+        Visit::Refused { uid, pid, error } => log.not_submitted(uid, pid, &error),
+        Visit::Busy { uid } => log.crowded(uid),
+        Visit::Trouble(error) => log.trouble(None, &format_args!("cannot take mail in: {error}")),
     }
 }

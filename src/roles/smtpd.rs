@@ -151,6 +151,12 @@ impl Session<'_> {
             {
                 "452 4.3.1 the disk is full".into()
             }
+            submit::Error::NotAllowed { .. } | submit::Error::Answered { code: 77, .. } => {
+                "550 5.7.1 this user may not submit mail".into()
+            }
+            submit::Error::Answered { code: 65, .. } => {
+                "554 5.6.0 the message cannot be used".into()
+            }
             submit::Error::Config(_) => "451 4.3.5 the configuration cannot be used".into(),
             _ => "451 4.3.0 the message cannot be queued".into(),
         }

@@ -170,6 +170,27 @@ impl Entry {
         verdict.is_some_and(|verdict| verdict.state == State::Sent)
     }
 
+    /// How many Received fields the header has, counted no further than one beyond `limit`.
+    pub(crate) fn hops(&self, limit: u64) -> io::Result<u64> {
+        let mut reader = self.reader();
+        let (mut hops, mut line) = (0, Vec::new());
+        while hops <= limit {
+            line.clear();
+            // Of a line only its start counts; the rest is passed over without being held.
+            (&mut reader).take(9).read_until(b'\n', &mut line)?;
+            hops += u64::from(line.eq_ignore_ascii_case(b"received:"));
+            match line.last() {
+                None => break,
+                Some(b'\n') if line == b"\n" || line == b"\r\n" => break,
+                Some(b'\n') => {}
+                Some(_) => {
+                    reader.skip_until(b'\n')?;
+                }
+            }
+        }
+        Ok(hops)
+    }
+
     /// Whether some recipient was refused for good.
     pub(crate) fn has_failed(&self) -> bool {
         use super::journal::State;

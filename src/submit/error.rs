@@ -25,6 +25,25 @@ pub(crate) enum Error {
     TooLarge {
         limit: u64,
     },
+    /// `submitusers` does not name this user.
+    NotAllowed {
+        uid: u32,
+    },
+    /// The daemon's socket is there, and the message could not be handed over; nothing was queued
+    /// unless the answer alone was lost.
+    Daemon {
+        path: PathBuf,
+        source: io::Error,
+    },
+    /// The daemon said no: its words, and the exit code it gave.
+    Answered {
+        code: u8,
+        said: String,
+    },
+    /// The daemon has no place for us now.
+    Busy {
+        path: PathBuf,
+    },
     /// What the caller gave us could not be read to its end.
     Input(io::Error),
     Sender(AddressError),
@@ -55,7 +74,22 @@ impl fmt::Display for Error {
                 } else {
                     "there is no set-uid nullmailer-queue"
                 };
-                write!(f, "cannot write {}: permission denied, and {why}", path.display())
+                write!(
+                    f,
+                    "cannot write {}: permission denied, nullmailer-send does not listen, and {why}",
+                    path.display()
+                )
+            }
+            Self::NotAllowed { uid } => {
+                write!(f, "cannot queue for uid {uid}: submitusers does not name it")
+            }
+            Self::Daemon { path, source } => {
+                write!(f, "cannot submit to nullmailer-send at {}: {source}", path.display())
+            }
+            Self::Answered { said, .. } => Printable(said).fmt(f),
+            Self::Busy { path } => {
+                let path = path.display();
+                write!(f, "cannot submit to nullmailer-send at {path}: too many clients at once")
             }
             Self::Full { path } => {
                 write!(

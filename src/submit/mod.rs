@@ -1,22 +1,26 @@
-//! How a prepared message reaches the spool: straight where we may write it, else through a
-//! set-uid nullmailer-queue.
+//! How a prepared message reaches the spool: straight where we may write it, else by the
+//! daemon's socket, else through a set-uid nullmailer-queue.
 //!
 //! Every way speaks one grammar, the one that nullmailer-queue reads, and ends in [`accept`], which
 //! believes nothing of what it is told. Called by the roles that take mail in.
 
 mod admission;
+mod client;
+mod desk;
 mod error;
 mod grammar;
 mod program;
+mod wire;
 
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::path::PathBuf;
 
 pub(crate) use admission::Policy;
+pub(crate) use desk::{Crowd, Desk, Visit};
 pub(crate) use error::Error;
 pub(crate) use grammar::read_envelope;
 
-use crate::config::{Directories, Hostnames, Limits};
+use crate::config::{Control, Directories, Hostnames, Limits};
 use crate::mail::{DeliveryRequest, Envelope, Recipients, ReversePath, received_date};
 use crate::spool::{Incoming, Prior, QueueId, Spool, Stamp};
 use crate::sys;
@@ -53,21 +57,33 @@ impl Submitter {
         if let Some(program) = &self.queue_program {
             return program::submit(program, submission).map(|()| None);
         }
-        match self.open_spool() {
-            Ok(spool) => self.accept(&spool, submission).map(Some),
-            Err(closed) => {
-                let program = self.directories.sbin.join("nullmailer-queue");
-                // Our own link to this very binary would come back here with the same rights.
-                if !program::is_set_uid(&program) {
-                    return Err(closed);
+        let closed = match self.open_spool() {
+            Ok(spool) => return self.accept(&spool, submission).map(Some),
+            Err(closed) => closed,
+        };
+        let program = self.directories.sbin.join("nullmailer-queue");
+        // Our own link to this very binary would come back here with the same rights.
+        let set_uid = program::is_set_uid(&program);
+        let helps = set_uid && !sys::no_new_privileges();
+        let Some(daemon) = client::find(&self.directories.sockets) else {
+            return match closed {
+                _ if helps => program::submit(&program, submission).map(|()| None),
+                Error::Closed { path, .. } => {
+                    Err(Error::Closed { path, no_new_privileges: set_uid })
                 }
-                match closed {
-                    Error::Closed { path, .. } if sys::no_new_privileges() => {
-                        Err(Error::Closed { path, no_new_privileges: true })
-                    }
-                    _ => program::submit(&program, submission).map(|()| None),
-                }
+                _ => Err(closed),
+            };
+        };
+        let mut held = client::hold(submission.body)?;
+        match client::submit(daemon, &submission, &mut held, !helps) {
+            // Nothing of it can have been queued.
+            Err(client::Error::Turned(_)) if helps => {
+                held.rewind().map_err(Error::Input)?;
+                let submission = Submission { body: &mut held, ..submission };
+                program::submit(&program, submission).map(|()| None)
             }
+            Err(client::Error::Turned(error) | client::Error::Final(error)) => Err(error),
+            Ok(id) => Ok(Some(id)),
         }
     }
 
@@ -97,13 +113,27 @@ impl Submitter {
         spool: &'a Spool,
         submission: Submission<'_>,
     ) -> Result<(Incoming<'a>, Envelope), Error> {
-        let limits = Limits::read(&self.directories.control())?;
+        let control = self.directories.control();
+        self.check_user(&control)?;
+        let limits = Limits::read(&control)?;
         let queue = spool.queue();
         // Where the system does not tell, the write itself will.
         if sys::free_bytes(&queue).is_ok_and(|free| free < limits.free) {
             return Err(Error::Full { path: queue });
         }
         self.write(spool, submission, limits.message)
+    }
+
+    /// `submitusers`: who may hand mail in. Root and whoever runs us always may.
+    fn check_user(&self, control: &Control) -> Result<(), Error> {
+        let allowed = control.words("submitusers")?;
+        let uid = self.uid;
+        if allowed.is_empty() || uid == 0 || uid == sys::identity().euid {
+            return Ok(());
+        }
+        let name = sys::user_name(uid);
+        let is_he = |word: &String| *word == uid.to_string() || Some(word) == name.as_ref();
+        if allowed.iter().any(is_he) { Ok(()) } else { Err(Error::NotAllowed { uid }) }
     }
 
     /// Queues a report of ours, which no limit may hold back.

@@ -1,10 +1,15 @@
 //! Waiting for the other end of a connection.
 
+use std::fs;
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::stat::{Mode, umask};
 use nix::sys::time::TimeVal;
 
 /// Has a read on this socket end with `WouldBlock` after `limit`.
@@ -15,4 +20,23 @@ pub(crate) fn limit_waiting(socket: &impl AsFd, limit: Duration) -> io::Result<(
     let seconds = limit.as_secs().try_into().unwrap_or(i64::MAX);
     setsockopt(socket, sockopt::ReceiveTimeout, &TimeVal::new(seconds, 0))?;
     Ok(())
+}
+
+/// A socket at `path` that anyone may connect to, in the place of one that was left behind.
+///
+/// # Errors
+/// `AlreadyExists` where something else is there, which is neither removed nor followed.
+pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
+    match fs::symlink_metadata(path) {
+        Ok(there) if there.file_type().is_socket() => fs::remove_file(path)?,
+        Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it is no socket")),
+        Err(_) => {}
+    }
+    // Not chmod(2), which would follow a link that the owner of the folder puts there meanwhile.
+    let before = umask(Mode::from_bits_truncate(0o111));
+    let listener = UnixListener::bind(path);
+    umask(before);
+    let listener = listener?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
 }

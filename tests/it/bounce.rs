@@ -182,3 +182,29 @@ fn the_sender_hears_of_a_delay_once_and_when_it_would_end() {
     assert!(found.contains("There is nothing that you need to do now."), "{found}");
     assert_eq!(house.only_queued().recipients, ["busy@x.example"]);
 }
+
+#[test]
+fn mail_that_goes_in_circles_is_bounced_and_a_bounce_that_does_is_not() {
+    let house = House::new();
+    house.control("remotes", "127.0.0.1 smtp port=1").control("maxhops", "3");
+    let hops = |count| "received: by x\n\tfolded\n".repeat(count);
+    // Our own field counts too, and what stands in the body does not.
+    for (sender, count, failed) in [("a@b.c", 2, 0), ("a@b.c", 3, 1), ("", 3, 1)] {
+        let message =
+            format!("{sender}\nd@e.f\n\n{}\nReceived: body\nReceived: body\n", hops(count));
+        house.run("nullmailer-queue", [""; 0], message).success();
+        house.control("pausetime", "0");
+        let ran = house.run("nullmailer-send", [""; 0], "").success();
+        assert_eq!(house.names("failed").len(), failed, "{sender} {count}: {}", ran.stdout);
+        let queued = house.queued();
+        let bounced = failed > 0 && !sender.is_empty();
+        assert_eq!(queued.len(), usize::from(bounced || failed == 0), "{queued:#?}");
+        for mail in queued {
+            assert_eq!(mail.message.contains("Status: 5.4.6"), bounced, "{}", mail.message);
+            std::fs::remove_file(house.path("queue/queue").join(mail.id)).unwrap();
+        }
+        for name in house.names("failed") {
+            std::fs::remove_file(house.path("queue/failed").join(name)).unwrap();
+        }
+    }
+}

@@ -34,5 +34,6 @@ mod sendmail;
 mod smarthost;
 mod smtp;
 mod smtpd;
+mod socket;
 mod upkeep;
 mod walls;

@@ -102,6 +102,7 @@ fn every_control_file_is_in_the_table_and_every_row_is_read_by_the_program() {
         ".address(\"",
         ".addresses(\"",
         ".lines(\"",
+        ".words(\"",
         "seconds(\"",
         "seconds(control,\"",
         "bytes(\"",

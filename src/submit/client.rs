@@ -1,0 +1,121 @@
+//! Hands a message to the daemon over its socket: for whoever may not write the spool.
+
+use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use tempfile::SpooledTempFile;
+
+use super::{Submission, grammar, wire};
+use crate::spool::QueueId;
+
+/// How a message was not handed over.
+pub(super) enum Error {
+    /// Not even begun, or broken off before its end was sent: another way may be tried.
+    Turned(super::Error),
+    Final(super::Error),
+}
+
+/// What is held in memory before it goes to a file.
+const HELD: usize = 256 * 1024;
+/// A daemon with no place for us, or one that is starting, is asked again for so long.
+const BUSY: Duration = Duration::from_secs(60);
+const STARTING: Duration = Duration::from_secs(2);
+/// A daemon that was stopped must not stop us for ever. It gives a message ten minutes itself.
+const PATIENCE: Duration = Duration::from_secs(15 * 60);
+
+/// The first socket that is there.
+pub(super) fn find(paths: &[PathBuf]) -> Option<&Path> {
+    let is_socket = |path: &&PathBuf| path.metadata().is_ok_and(|one| one.file_type().is_socket());
+    paths.iter().find(is_socket).map(PathBuf::as_path)
+}
+
+/// Reads the message to its end before the daemon hears of us: a caller may take hours over it, as
+/// cron does, and the daemon does not wait so long.
+pub(super) fn hold(body: &mut dyn Read) -> Result<SpooledTempFile, super::Error> {
+    let mut held = SpooledTempFile::new(HELD);
+    io::copy(body, &mut held).and_then(|_| held.rewind()).map_err(super::Error::Input)?;
+    Ok(held)
+}
+
+/// Submits the message with `held` for its body, and waits for a place if there is no other way in (`wait`).
+pub(super) fn submit(
+    path: &Path,
+    submission: &Submission<'_>,
+    held: &mut SpooledTempFile,
+    wait: bool,
+) -> Result<QueueId, Error> {
+    let begun = Instant::now();
+    let mut pause = Duration::from_millis(20);
+    let stream = loop {
+        let (failed, limit) = match connect(path) {
+            Ok(stream) => break stream,
+            Err(error @ super::Error::Busy { .. }) => (error, BUSY),
+            Err(error) => (error, STARTING),
+        };
+        if !wait || begun.elapsed() + pause > limit {
+            return Err(Error::Turned(failed));
+        }
+        sleep(pause);
+        pause = (pause * 2).min(Duration::from_secs(1));
+    };
+    let failed = |source| super::Error::Daemon { path: path.to_owned(), source };
+    let sent = send(&stream, submission, held);
+    // A refusal may come before all is sent.
+    let answer = wire::read_line(&mut BufReader::new(&stream));
+    match (answer, sent) {
+        (Ok(answer), _) => understand(answer.trim_end()).map_err(Error::Final),
+        (Err(_), Err(error)) => Err(Error::Turned(failed(error))),
+        (Err(error), Ok(())) => Err(Error::Final(failed(error))),
+    }
+}
+
+/// A place at the daemon's desk: it says `ready` where it has one.
+fn connect(path: &Path) -> Result<UnixStream, super::Error> {
+    let failed = |source| super::Error::Daemon { path: path.to_owned(), source };
+    let stream = UnixStream::connect(path).map_err(failed)?;
+    let patient = stream.set_read_timeout(Some(PATIENCE));
+    patient.and_then(|()| stream.set_write_timeout(Some(PATIENCE))).map_err(failed)?;
+    // It says nothing else before it hears from us, so nothing is read beyond the line.
+    let line = wire::read_line(&mut BufReader::new(&stream)).map_err(failed)?;
+    match line.trim_end() {
+        "ready" => Ok(stream),
+        "busy" => Err(super::Error::Busy { path: path.to_owned() }),
+        _ => Err(failed(io::Error::other("it does not speak as nullmailer-send does"))),
+    }
+}
+
+fn send(stream: &UnixStream, submission: &Submission<'_>, body: &mut impl Read) -> io::Result<()> {
+    let mut out = BufWriter::new(stream);
+    out.write_all(wire::HELLO.as_bytes())?;
+    let (sender, recipients) = (&submission.sender, &submission.recipients);
+    wire::write_chunk(&mut out, &grammar::write(sender, recipients, &submission.request))?;
+    wire::write_chunk(&mut out, submission.head)?;
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let length = body.read(&mut buffer)?;
+        if length == 0 {
+            break;
+        }
+        wire::write_chunk(&mut out, &buffer[..length])?;
+    }
+    wire::write_end(&mut out)?;
+    out.flush()
+}
+
+/// `queued ID`, or `failed CODE SENTENCE`.
+fn understand(answer: &str) -> Result<QueueId, super::Error> {
+    let (word, rest) = answer.split_once(' ').unwrap_or((answer, ""));
+    let (code, said) = rest.split_once(' ').unwrap_or((rest, ""));
+    match (word, QueueId::parse(rest.as_ref()), code.parse()) {
+        ("queued", Some(id), _) => Ok(id),
+        ("failed", _, Ok(code)) => Err(super::Error::Answered { code, said: said.to_owned() }),
+        _ => Err(super::Error::Answered {
+            code: 75,
+            said: format!("nullmailer-send gave an answer that makes no sense: {answer}"),
+        }),
+    }
+}
