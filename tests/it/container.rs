@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::daemon::Daemon;
-use crate::house::{House, has, run};
+use crate::house::{House, copy_binary, has, run};
 use crate::smarthost::Sink;
 
 const MESSAGE: &str = "From: me@h.example\nSubject: x\n\nhi\n";
@@ -131,7 +131,7 @@ fn a_spool_of_somebody_else_is_an_error_that_says_what_to_do() {
     fs::set_permissions(house.path(""), fs::Permissions::from_mode(0o755)).unwrap();
     // The build may lie where nobody else may look.
     let program = house.path("nullmailer-send");
-    fs::copy(crate::house::binary(), &program).unwrap();
+    copy_binary(&program);
     fs::set_permissions(house.path("conf/me"), fs::Permissions::from_mode(0o644)).unwrap();
     let daemon = || {
         let mut command = Command::new(&program);

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use crate::daemon::Daemon;
-use crate::house::{House, Ran, run};
+use crate::house::{House, Ran, copy_binary, run};
 
 const MESSAGE: &str = "From: me@h.example\nSubject: x\n\nhi\n";
 
@@ -74,7 +74,7 @@ fn a_spool_that_cannot_be_written_is_unhealthy() {
     if nix::unistd::geteuid().is_root() {
         // Root may write everything; the build may lie where nobody else may look.
         let program = house.path("nullmailer");
-        std::fs::copy(crate::house::binary(), &program).unwrap();
+        copy_binary(&program);
         set_permissions(house.path(""), Permissions::from_mode(0o755)).unwrap();
         command = Command::new(program);
         command.arg("health").uid(65_534).env_clear().env("NULLMAILER_TEST_PREFIX", house.path(""));

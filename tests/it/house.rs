@@ -167,6 +167,15 @@ pub fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_nullmailer"))
 }
 
+/// Copies the program, to be run with other rights than the build folder has.
+///
+/// cp(1) writes it: a descriptor of ours would be in every child that another test starts at that moment,
+/// and a file that somebody writes cannot be run (ETXTBSY).
+#[track_caller]
+pub fn copy_binary(to: &Path) {
+    run(Command::new("cp").arg(binary()).arg(to), "").success();
+}
+
 /// Whether there is a program that some tests check with. In CI there must be: a check that is
 /// passed over everywhere is none.
 #[track_caller]

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::{Command, Stdio};
 
-use crate::house::{House, run};
+use crate::house::{House, copy_binary, run};
 
 fn house() -> House {
     let house = House::new();
@@ -140,7 +140,7 @@ fn a_set_uid_copy_follows_no_environment() {
     let open = fs::Permissions::from_mode(0o755);
     fs::set_permissions(house.path(""), open).unwrap();
     let copy = house.path("mailq");
-    fs::copy(crate::house::binary(), &copy).unwrap();
+    copy_binary(&copy);
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o4755)).unwrap();
     let mut command = Command::new("setpriv");
     command
