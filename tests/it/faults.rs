@@ -5,19 +5,43 @@
 
 use crate::daemon::Daemon;
 use crate::house::{House, Ran};
-use crate::smarthost::{Answer, Sink};
+use crate::smarthost::{Answer, Certificates, Sink};
 
 const RECIPIENTS: [&str; 2] = ["a@x.example", "b@x.example"];
 
 /// The points where a server can break, by the command it answers.
-const PHASES: [(&str, &str); 6] = [
+const PHASES: [(&str, &str); 7] = [
     ("greeting", "CONNECT"),
     ("hello", "EHLO*"),
     ("mail", "MAIL*"),
     ("first recipient", "RCPT TO:<a@*"),
     ("data", "DATA"),
+    ("middle of data", "BODY"),
     ("end of data", "."),
 ];
+
+/// The same before the envelope, with [`secured`].
+const SECURED: [(&str, &str); 3] =
+    [("starttls", "STARTTLS"), ("handshake", "HANDSHAKE"), ("login", "AUTH*")];
+
+/// Has the house log in at the sink over STARTTLS.
+fn secured(sink: Sink, options: &str) -> (Sink, House) {
+    let certificates = Certificates::new();
+    let sink = sink.offers(&["AUTH PLAIN"]).starttls(&certificates);
+    let house = House::new();
+    house.control("ca.pem", &certificates.authority).control("pausetime", "0");
+    let ca = house.path("conf/ca.pem");
+    let options = format!("starttls x509cafile={} user=u pass=p {options}", ca.display());
+    house.control("remotes", &sink.remote(&options));
+    (sink, house)
+}
+
+/// Nobody got the message, nobody has a bounce, everybody waits.
+#[track_caller]
+fn assert_delayed(house: &House, log: &str) {
+    assert_eq!(waiting(house), RECIPIENTS, "{log}");
+    assert!(house.names("failed").is_empty(), "{log}");
+}
 
 fn house(remotes: &str) -> House {
     let house = House::new();
@@ -49,19 +73,28 @@ fn offers() -> [&'static [&'static str]; 3] {
 fn a_remote_that_closes_loses_and_bounces_nothing() {
     for offer in offers() {
         for (phase, pattern) in PHASES {
-            if offer.contains(&"CHUNKING") && phase == "data" {
+            // There is no such command then.
+            if offer.contains(&"CHUNKING") && ["DATA", "BODY"].contains(&pattern) {
                 continue;
             }
             let sink = Sink::new().offers(offer).answers(pattern, Answer::Close);
             let house = house(&sink.remote(""));
             queue(&house, &RECIPIENTS);
             let log = once(&house).stdout;
-            assert_eq!(waiting(&house), RECIPIENTS, "{offer:?} {phase}: {log}");
-            assert!(house.names("failed").is_empty(), "{offer:?} {phase}: {log}");
+            assert_delayed(&house, &format!("{offer:?} {phase}: {log}"));
             sink.accept_everything();
             once(&house);
             assert_eq!(sink.only_message().recipients, RECIPIENTS, "{offer:?} {phase}");
         }
+    }
+    for (phase, pattern) in SECURED {
+        let (sink, house) = secured(Sink::new().answers(pattern, Answer::Close), "");
+        queue(&house, &RECIPIENTS);
+        let log = once(&house).stdout;
+        assert_delayed(&house, &format!("{phase}: {log}"));
+        sink.accept_everything();
+        once(&house);
+        assert!(sink.only_message().secure, "{phase}");
     }
 }
 
@@ -73,8 +106,50 @@ fn a_remote_that_hangs_is_left_when_the_limit_is_over() {
         queue(&house, &RECIPIENTS);
         let log = once(&house).stdout;
         assert!(log.contains("timed out"), "{phase}: {log}");
-        assert_eq!(waiting(&house), RECIPIENTS, "{phase}: {log}");
-        assert!(house.names("failed").is_empty(), "{phase}: {log}");
+        assert_delayed(&house, &format!("{phase}: {log}"));
+    }
+    for (phase, pattern) in SECURED {
+        let (_sink, house) = secured(Sink::new().answers(pattern, Answer::Hang), "timeout=1");
+        queue(&house, &RECIPIENTS);
+        let log = once(&house).stdout;
+        assert!(log.contains("timed out"), "{phase}: {log}");
+        assert_delayed(&house, &format!("{phase}: {log}"));
+    }
+}
+
+#[test]
+fn what_a_remote_does_at_the_goodbye_changes_nothing() {
+    for answer in [Answer::Close, Answer::Hang, "554 5.0.0 no".into()] {
+        let sink = Sink::new().answers("QUIT", answer.clone());
+        let house = house(&sink.remote(""));
+        queue(&house, &RECIPIENTS);
+        let log = once(&house).stdout;
+        assert_eq!(sink.only_message().recipients, RECIPIENTS, "{answer:?}: {log}");
+        assert!(house.names("queue").is_empty() && house.names("failed").is_empty(), "{log}");
+    }
+}
+
+#[test]
+fn a_session_that_is_refused_delays_the_mail_whatever_the_code() {
+    for reply in ["451 4.3.0 not now", "554 5.7.0 never"] {
+        for (phase, patterns) in [("greeting", ["CONNECT"; 2]), ("hello", ["EHLO*", "HELO*"])] {
+            let sink = Sink::new().answers(patterns[0], reply).answers(patterns[1], reply);
+            let house = house(&sink.remote(""));
+            queue(&house, &RECIPIENTS);
+            let log = once(&house).stdout;
+            assert!(log.contains(&format!("server said {}", &reply[..3])), "{phase}: {log}");
+            assert_delayed(&house, &format!("{phase}: {log}"));
+        }
+        for (phase, pattern) in SECURED {
+            let (_sink, house) = secured(Sink::new().answers(pattern, reply), "");
+            queue(&house, &RECIPIENTS);
+            let log = once(&house).stdout;
+            // In the place of a handshake it is no answer of a server.
+            let named =
+                pattern == "HANDSHAKE" || log.contains(&format!("server said {}", &reply[..3]));
+            assert!(named, "{phase}: {log}");
+            assert_delayed(&house, &format!("{phase}: {log}"));
+        }
     }
 }
 
@@ -127,8 +202,12 @@ fn a_refusal_for_now_delays_those_it_is_about() {
         for (phase, pattern, left) in [
             ("mail", "MAIL*", &RECIPIENTS[..]),
             ("first recipient", "RCPT TO:<a@*", &RECIPIENTS[..1]),
+            ("data", "DATA", &RECIPIENTS[..]),
             ("end of data", ".", &RECIPIENTS[..]),
         ] {
+            if offer.contains(&"CHUNKING") && phase == "data" {
+                continue;
+            }
             let sink = Sink::new().offers(offer).answers(pattern, "451 4.3.0 not now");
             let house = house(&sink.remote(""));
             queue(&house, &RECIPIENTS);
@@ -145,8 +224,12 @@ fn a_refusal_for_good_bounces_those_it_is_about() {
         for (phase, pattern, refused) in [
             ("mail", "MAIL FROM:<root@*", &RECIPIENTS[..]),
             ("first recipient", "RCPT TO:<a@*", &RECIPIENTS[..1]),
+            ("data", "DATA", &RECIPIENTS[..]),
             ("end of data", ".", &RECIPIENTS[..]),
         ] {
+            if offer.contains(&"CHUNKING") && phase == "data" {
+                continue;
+            }
             let sink = Sink::new().offers(offer).answers_once(pattern, "554 5.6.0 never");
             let house = house(&sink.remote(""));
             queue(&house, &RECIPIENTS);

@@ -102,7 +102,8 @@ impl Sink {
     }
 
     /// Answers commands that fit `pattern` (`*` is anything) so. The first rule that fits counts.
-    /// `CONNECT` is the greeting, `.` the end of a message, by DATA or BDAT.
+    /// `CONNECT` is the greeting, `HANDSHAKE` what is said in the place of one after STARTTLS, `BODY` what is said
+    /// in the middle of a message, before the end of the connection, and `.` the end of a message, by DATA or BDAT.
     pub fn answers(self, pattern: &str, answer: impl Into<Answer>) -> Self {
         self.rule(pattern, answer.into(), false)
     }
@@ -274,6 +275,7 @@ impl Talk {
                 }
                 "STARTTLS" => {
                     if self.answer(&line, "220 go on")? {
+                        self.interrupt("HANDSHAKE")?;
                         self.stream.secure(tls.clone()?)?;
                         open = None;
                     }
@@ -356,6 +358,7 @@ impl Talk {
         let mut data = Vec::new();
         loop {
             let line = self.stream.line()?;
+            self.interrupt("BODY")?;
             if line == b"." {
                 return Some(data);
             }
@@ -389,6 +392,17 @@ impl Talk {
         let (say, positive) = self.choose(command, usual)?;
         self.say(&say)?;
         Some(positive)
+    }
+
+    /// What the rules want said where nothing is to be said: it ends the connection.
+    fn interrupt(&mut self, point: &str) -> Option<()> {
+        let (say, _) = self.choose(point, "")?;
+        if say.is_empty() {
+            return Some(());
+        }
+        self.say(&say);
+        self.stream.close();
+        None
     }
 
     fn choose(&mut self, command: &str, usual: &str) -> Option<(String, bool)> {
