@@ -35,5 +35,6 @@ mod smarthost;
 mod smtp;
 mod smtpd;
 mod socket;
+mod system_log;
 mod upkeep;
 mod walls;
