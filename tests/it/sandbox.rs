@@ -345,3 +345,16 @@ fn the_service_manager_is_told_of_readiness_of_a_reload_and_of_the_end() {
         assert_eq!(next(), "STOPPING=1");
     }
 }
+
+#[test]
+fn the_unit_leaves_the_daemon_no_more_than_it_needs() {
+    if !has("systemd-analyze") {
+        return;
+    }
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/systemd/nullmailer.service");
+    let mut rated = Command::new("systemd-analyze");
+    // In tenths, as the option has it: 1.5.
+    rated.args(["security", "--offline=true", "--threshold=15", "--no-pager"]).arg(unit);
+    let ran = crate::house::run(&mut rated, "").success();
+    assert!(ran.stdout.contains("Overall exposure level"), "{}", ran.stdout);
+}
