@@ -20,6 +20,7 @@ mod sys;
 mod transport;
 
 use std::ffi::OsString;
+use std::panic::{self, PanicHookInfo};
 use std::process::ExitCode;
 
 use exit::{Exit, Failure};
@@ -31,6 +32,14 @@ use role::{Call, Privilege, Role};
 pub fn run(argv: impl Iterator<Item = OsString>) -> ExitCode {
     sys::outlive_file_limit();
     let privilege = if sys::identity().is_elevated() { Privilege::SetUid } else { Privilege::None };
+    match privilege {
+        Privilege::None => sys::own_what_we_make(),
+        Privilege::SetUid => {
+            sys::shed_inheritance();
+            // The one that std has asks the environment how much to tell.
+            panic::set_hook(Box::new(tell_where));
+        }
+    }
     match Call::parse(argv, privilege) {
         Ok(call) => {
             let (name, role) = (call.name.clone(), call.role);
@@ -58,6 +67,12 @@ fn start(role: Role, call: Call) -> Result<Exit, Failure> {
         Role::Smtp | Role::Qmqp => roles::protocol::run(call),
         Role::Nullmailer => roles::nullmailer::run(call),
     }
+}
+
+/// One line for a mistake of ours: nothing of what was in memory.
+fn tell_where(mistake: &PanicHookInfo<'_>) {
+    let place = mistake.location().map_or("?".to_owned(), ToString::to_string);
+    roles::complain("nullmailer", &format_args!("cannot go on: mistake in the program at {place}"));
 }
 
 /// The one place where an error becomes a line on stderr and a number.

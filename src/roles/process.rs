@@ -36,7 +36,10 @@ pub(crate) fn login() -> Option<String> {
 }
 
 pub(crate) fn directories(privilege: Privilege) -> Directories {
-    Directories::find(privilege, std::env::vars_os())
+    match privilege {
+        Privilege::None => Directories::find(privilege, std::env::vars_os()),
+        Privilege::SetUid => Directories::find(privilege, []),
+    }
 }
 
 /// Seconds since 1970; 0 for a clock that is before it.

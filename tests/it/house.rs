@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -187,6 +187,14 @@ pub fn has(program: &str) -> bool {
         eprintln!("not checked: {program} is not installed");
     }
     found
+}
+
+/// Only root can be two users. In CI it has to be.
+#[track_caller]
+pub fn is_root() -> bool {
+    let root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    assert!(root || std::env::var_os("CI").is_none(), "CI has to run this as root");
+    root
 }
 
 /// Runs a command to its end with `input` on stdin. A program that does not read it all is no error.

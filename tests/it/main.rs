@@ -31,6 +31,7 @@ mod report;
 mod sandbox;
 mod send;
 mod sendmail;
+mod setuid;
 mod smarthost;
 mod smtp;
 mod smtpd;
