@@ -1,10 +1,13 @@
 """A throw-away installation, and the messages that lie in its spool."""
 
+import contextlib
 import os
 import pathlib
 import re
 import shutil
+import socket
 import subprocess
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 BINARY = os.environ.get("BINARY", str(HERE.parent.parent / "target/debug/nullmailer"))
@@ -31,16 +34,28 @@ class House:
             (self.root / folder).mkdir()
         for name in ["nullmailer-queue", "nullmailer-send", "nullmailer-smtpd", "sendmail"]:
             (self.root / "bin" / name).symlink_to(BINARY)
-        control = {
+        self.control(**{
             "me": "crash.example",
             "remotes": "\n".join(f"127.0.0.1 smtp port={port}" for port in ports),
             "pausetime": "1",
             "maxpause": "2",
             "bouncelimit": "1000000000",
             **control,
-        }
-        for name, text in control.items():
-            (self.root / "conf" / name).write_text(text + "\n")
+        })
+
+    def control(self, **files):
+        for name, text in files.items():
+            (self.root / "conf" / name).write_text(text.rstrip("\n") + "\n")
+
+    @contextlib.contextmanager
+    def changed(self, **control):
+        """Has other control files for a while."""
+        before = {name: (self.root / "conf" / name).read_text() for name in control}
+        try:
+            self.control(**control)
+            yield
+        finally:
+            self.control(**before)
 
     def furnish(self):
         """Makes the folders of the spool."""
@@ -82,6 +97,38 @@ class House:
         for name in os.listdir(self.spool):
             path = self.spool / name
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+class Client:
+    """A connection to the daemon's socket, at which it has a place."""
+
+    def __init__(self, path, is_over=lambda: False):
+        deadline = time.monotonic() + 30
+        while True:
+            self.stream = socket.socket(socket.AF_UNIX)
+            try:
+                self.stream.settimeout(30)
+                self.stream.connect(str(path))
+                if self.stream.recv(6) == b"ready\n":
+                    return
+            except OSError:
+                pass
+            self.stream.close()
+            if is_over() or time.monotonic() > deadline:
+                raise ConnectionError(f"nobody listens at {path}")
+            time.sleep(0.01)
+
+    def submit(self, handed):
+        """Hands in what nullmailer-queue would read; returns the answer, none if the daemon is gone."""
+        heard = b""
+        try:
+            self.stream.sendall(f"nullmailer-submit 1\n{len(handed)}\n".encode() + handed + b"0\n")
+            while part := self.stream.recv(4096):
+                heard += part
+        except OSError:
+            pass
+        self.stream.close()
+        return heard.decode()
 
 
 class Message:

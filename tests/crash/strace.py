@@ -7,7 +7,7 @@ import subprocess
 
 CALLS = ("openat,open,creat,write,pwrite64,writev,pwritev,pwritev2,fsync,fdatasync,sync_file_range,link,linkat,rename,"
          "renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,mknod,mknodat,symlink,symlinkat,truncate,ftruncate,fallocate,"
-         "chmod,fchmod,fchmodat,chown,fchown,lchown,fchownat,sendfile,copy_file_range,splice,utimensat,flock")
+         "chmod,fchmod,fchmodat,chown,fchown,lchown,fchownat,sendfile,sendto,copy_file_range,splice,utimensat,flock")
 LINE = re.compile(r"(\d+) +(\w+)\((.*)\) += (.*)$")
 FAULTS = {
     "killed": "signal=SIGKILL",
@@ -37,7 +37,7 @@ class Trace:
     """What one run did."""
 
     def __init__(self, path):
-        self.lines = [self.whole(line) for line in path.read_text(errors="replace").splitlines()]
+        self.lines = self.whole(path.read_text(errors="replace").splitlines())
         self.calls, counts = [], {}
         for line in self.lines:
             if found := LINE.match(line):
@@ -46,9 +46,22 @@ class Trace:
                 self.calls.append(Call(name, arguments, result, nth))
 
     @staticmethod
-    def whole(line):
-        """A call in which the process was killed has no result."""
-        return line.replace(" <unfinished ...>", ") = ?") if line.endswith("<unfinished ...>") else line
+    def whole(lines):
+        """Puts calls together that another thread's came between, where they end. One in which the process was
+        killed has no result."""
+        found, begun = [], {}
+        for line in lines:
+            thread = line.split(" ", 1)[0]
+            if line.endswith("<unfinished ...>"):
+                begun[thread] = line.replace(" <unfinished ...>", "")
+                found.append(begun[thread] + ") = ?")
+            elif (end := re.match(r"\d+ +<\.\.\. \w+ resumed>(.*)", line)) and thread in begun:
+                begin = begun.pop(thread)
+                found.remove(begin + ") = ?")
+                found.append(begin + end[1])
+            else:
+                found.append(line)
+        return found
 
     def touching(self, root):
         """The calls that name something in the folder."""
