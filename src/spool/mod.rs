@@ -15,6 +15,7 @@ mod repair;
 mod scan;
 mod trigger;
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
@@ -140,6 +141,12 @@ impl Spool {
 
     pub(crate) fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Whether a file of this name is in the queue and holds nothing yet.
+    pub(crate) fn is_begun(&self, name: &OsStr) -> bool {
+        let file = fs::symlink_metadata(self.queue().join(name));
+        file.is_ok_and(|file| file.is_file() && file.len() == 0)
     }
 
     pub(crate) fn queue(&self) -> PathBuf {

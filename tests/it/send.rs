@@ -212,6 +212,21 @@ fn a_message_that_is_still_being_written_into_the_queue_is_not_sent_by_half() {
 }
 
 #[test]
+fn a_file_that_is_made_in_the_queue_and_written_to_later_is_given_the_time() {
+    let sink = Sink::new();
+    let house = house(&sink.remote(""));
+    let _daemon = Daemon::start(&house);
+    let mut file = fs::File::create(house.path("queue/queue/by-hand")).unwrap();
+    // The trigger that is pulled for another message is no word about this one.
+    queue(&house, &["b@x.example"], "Subject: y\n\n");
+    sink.wait_for(1);
+    file.write_all(b"\na@x.example\n\nSubject: x\n\nhi\n").unwrap();
+    drop(file);
+    assert_eq!(sink.wait_for(2)[1].recipients, ["a@x.example"]);
+    assert!(house.names("failed").is_empty());
+}
+
+#[test]
 fn a_killed_daemon_loses_nothing_and_repeats_at_most_one() {
     let sink = Sink::new();
     let house = house(&sink.remote("connections=1"));

@@ -129,8 +129,8 @@ fn a_session_that_is_idle_is_closed_politely() {
     let sink = Sink::new();
     let house = house(&sink);
     house.control("pausetime", "1h");
-    let _daemon = Daemon::start(&house);
     queue(&house, "root@h.example\na@x.example");
+    let _daemon = Daemon::start(&house);
     sink.wait_for(1);
     sink.wait_for_command("QUIT");
 }

@@ -67,6 +67,8 @@ pub(crate) struct Engine {
     rescan_by: Option<Instant>,
     /// Names that were made in the queue since the trigger was last pulled.
     made: Vec<OsString>,
+    /// Those of them that were empty when they were to be taken.
+    begun: Vec<OsString>,
     /// When the trigger was last pulled.
     pulled: Option<Instant>,
     /// When they are taken for whole although nobody has said so.
@@ -163,6 +165,7 @@ impl Engine {
             made: Vec::new(),
             pulled: None,
             made_by: None,
+            begun: Vec::new(),
             next_sweep: Instant::now(),
             next_cleaning: Instant::now(),
             stop_by: None,
@@ -311,10 +314,16 @@ impl Engine {
     }
 
     /// Whoever links a message into the queue pulls the trigger when it is there: what was made by
-    /// then, and nobody writes to, is whole.
+    /// then, and nobody writes to, is whole. Where nothing is in it yet somebody is about to write,
+    /// and is given the time once.
     fn take_made(&mut self) {
-        self.made_by = None;
-        let made = std::mem::take(&mut self.made);
+        let given = std::mem::take(&mut self.begun);
+        let is_begun = |name: &OsString| !given.contains(name) && self.core.spool.is_begun(name);
+        let (begun, made): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.made).into_iter().partition(is_begun);
+        self.made_by = (!begun.is_empty()).then(|| Instant::now() + WRITING);
+        self.begun.clone_from(&begun);
+        self.made = begun;
         self.appeared(&made);
     }
 
