@@ -33,7 +33,9 @@ exec "$@"
 const CALL: &str = r#"
 import ctypes, os, resource, signal, sys
 os.setgroups([]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)
-for one in (signal.SIGPIPE, signal.SIGXFSZ): signal.signal(one, signal.SIG_DFL)
+# Python ignores some, and a shell has what it runs in the background ignore others.
+for one in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+    if signal.getsignal(one) == signal.SIG_IGN: signal.signal(one, signal.SIG_DFL)
 program, args, environment = sys.argv[1], sys.argv[2:], {"PATH": "/usr/bin:/bin"}
 PREPARE
 os.execve(program, args, environment)

@@ -11,8 +11,10 @@ unit=/etc/systemd/system/nullmailer.service
 setting() { sed -n "s/^$1=//p" $unit; }
 mkdir -p "/run/$(setting RuntimeDirectory)"
 chown "$(setting User):" "/run/$(setting RuntimeDirectory)"
+# The journal is there before the service.
+: >/run/journal
 # shellcheck disable=SC2046
-setpriv --reuid="$(setting User)" --regid="$(setting Group)" --clear-groups $(setting ExecStart) >/run/journal 2>&1 &
+setpriv --reuid="$(setting User)" --regid="$(setting Group)" --clear-groups $(setting ExecStart) >>/run/journal 2>&1 &
 SH
 cat >shims/journalctl <<'SH'
 #!/bin/sh
