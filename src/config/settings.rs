@@ -68,7 +68,7 @@ impl Settings {
             delay_warning: control.duration("delaywarning")?.filter(|age| !age.is_zero()),
             failed_lifetime: control.duration("failedlifetime")?.filter(|age| !age.is_zero()),
             between: rate(control)?,
-            max_hops: control.number("maxhops")?.unwrap_or(100),
+            max_hops: max_hops(control)?,
             names,
         };
         Ok((settings, wrong))
@@ -85,6 +85,14 @@ fn lifetime(control: &Control) -> Result<Duration, Error> {
 
 fn max_pause(control: &Control) -> Result<Duration, Error> {
     seconds(control, "maxpause", 86_400)
+}
+
+/// None at all would bounce every message, since our own field counts.
+fn max_hops(control: &Control) -> Result<u64, Error> {
+    match control.number("maxhops")? {
+        Some(0) => Err(control.invalid("maxhops", "is not above 0")),
+        hops => Ok(hops.unwrap_or(100)),
+    }
 }
 
 /// `ratelimit`: a number of messages and a unit of time, as in `30/minute` or `100/h`.

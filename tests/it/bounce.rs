@@ -208,3 +208,15 @@ fn mail_that_goes_in_circles_is_bounced_and_a_bounce_that_does_is_not() {
         }
     }
 }
+
+#[test]
+fn a_limit_of_no_hops_is_an_error_and_bounces_nothing() {
+    let house = House::new();
+    house.control("remotes", "127.0.0.1 smtp port=1").control("maxhops", "0");
+    house.control("pausetime", "0");
+    house.run("nullmailer-queue", [""; 0], "a@b.c\nd@e.f\n\nx\n").success();
+    let ran = house.run("nullmailer-send", [""; 0], "");
+    let said = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(said.contains("conf/maxhops:1: is not above 0"), "{said}");
+    house.only_queued();
+}
