@@ -155,6 +155,7 @@ impl From<crate::submit::Error> for Failure {
             Error::Closed { .. } | Error::NotAllowed { .. } => Exit::NoPerm,
             Error::Answered { code: code @ 64..=78, .. } => Exit::Module(code),
             Error::Full { .. }
+            | Error::Hold(_)
             | Error::Daemon { .. }
             | Error::Busy { .. }
             | Error::Answered { .. } => Exit::TempFail,

@@ -37,7 +37,16 @@ pub(super) fn find(paths: &[PathBuf]) -> Option<&Path> {
 /// cron does, and the daemon does not wait so long.
 pub(super) fn hold(body: &mut dyn Read) -> Result<SpooledTempFile, super::Error> {
     let mut held = SpooledTempFile::new(HELD);
-    io::copy(body, &mut held).and_then(|_| held.rewind()).map_err(super::Error::Input)?;
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match body.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(length) => held.write_all(&buffer[..length]).map_err(super::Error::Hold)?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(super::Error::Input(error)),
+        }
+    }
+    held.rewind().map_err(super::Error::Hold)?;
     Ok(held)
 }
 

@@ -46,6 +46,8 @@ pub(crate) enum Error {
     },
     /// What the caller gave us could not be read to its end.
     Input(io::Error),
+    /// What the caller gave us could not be kept until it is whole.
+    Hold(io::Error),
     Sender(AddressError),
     Recipient(AddressError),
     NoRecipients,
@@ -102,6 +104,7 @@ impl fmt::Display for Error {
                 write!(f, "the message is larger than maxmessagesize, {limit} bytes")
             }
             Self::Input(error) => write!(f, "cannot read the message: {error}"),
+            Self::Hold(error) => write!(f, "cannot keep the message in a temporary file: {error}"),
             Self::Sender(error) => write!(f, "cannot use sender: {error}"),
             Self::Recipient(error) => write!(f, "cannot use recipient: {error}"),
             Self::NoRecipients => f.write_str("no recipients"),

@@ -78,7 +78,7 @@ impl Submitter {
         match client::submit(daemon, &submission, &mut held, !helps) {
             // Nothing of it can have been queued.
             Err(client::Error::Turned(_)) if helps => {
-                held.rewind().map_err(Error::Input)?;
+                held.rewind().map_err(Error::Hold)?;
                 let submission = Submission { body: &mut held, ..submission };
                 program::submit(&program, submission).map(|()| None)
             }
