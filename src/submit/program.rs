@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::thread::{self, JoinHandle};
 
 use super::{Error, Submission, grammar};
+use crate::sys;
 
 /// Whether the file would run with rights that we do not have.
 pub(super) fn is_set_uid(program: &Path) -> bool {
@@ -18,6 +19,7 @@ pub(super) fn is_set_uid(program: &Path) -> bool {
 /// The program gets no arguments; what it prints on stderr becomes our error.
 pub(super) fn submit(program: &Path, submission: Submission<'_>) -> Result<(), Error> {
     let failed = |source| Error::ProgramIo { program: program.to_owned(), source };
+    sys::keep_exits().map_err(failed)?;
     let mut child = Command::new(program)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

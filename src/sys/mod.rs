@@ -24,7 +24,7 @@ pub(crate) use inheritance::{own_what_we_make, shed_inheritance};
 pub(crate) use nameless::{O_TMPFILE, can_name_files, name_file, reopen};
 pub(crate) use processes::{Reaped, is_alive, kill_group, reap_orphan};
 pub(crate) use secrecy::keep_memory_private;
-pub(crate) use signals::outlive_file_limit;
+pub(crate) use signals::{keep_exits, outlive_file_limit};
 pub(crate) use socket::{limit_waiting, listen};
 pub(crate) use space::{free_bytes, passing_kind};
 pub(crate) use watch::{Names, Watch};

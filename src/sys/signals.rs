@@ -1,6 +1,10 @@
-//! Signals that would end us where an error says more.
+//! Signals that would end us where an error says more, or that a caller keeps from us.
+
+use std::io;
 
 use nix::sys::signal::{SigSet, Signal};
+use tokio::runtime::{Builder, Handle};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// From now on a file that grows past the caller's limit (`ulimit -f`) is an error of the write, which
 /// has a name and leaves nothing behind. Programs that we start inherit that.
@@ -8,4 +12,17 @@ pub(crate) fn outlive_file_limit() {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGXFSZ);
     let _ = signals.thread_block();
+}
+
+/// From now on the exit of a program that we start is kept until it is waited for, even if our caller
+/// ignores his children's and has left us that: a message that was taken must not be called refused.
+pub(crate) fn keep_exits() -> io::Result<()> {
+    // Whoever listens once is never deaf again.
+    let listen = || signal(SignalKind::child()).map(drop);
+    if Handle::try_current().is_ok() {
+        return listen();
+    }
+    let runtime = Builder::new_current_thread().enable_io().build()?;
+    let _inside = runtime.enter();
+    listen()
 }

@@ -32,6 +32,7 @@ pub(super) struct Running {
 
 impl Running {
     pub(super) fn start(command: &mut Command) -> std::io::Result<Self> {
+        sys::keep_exits()?;
         let child = command.process_group(0).kill_on_drop(true).spawn()?;
         let group = child.id();
         started(|pids| pids.extend(group));

@@ -17,6 +17,7 @@ mod foreground;
 mod health;
 mod hostile;
 mod house;
+mod inherited;
 mod inject;
 mod install;
 mod limits;

@@ -11,13 +11,13 @@ use crate::daemon::Daemon;
 use crate::house::{House, Ran, is_root, run};
 
 /// A house whose spool somebody else may only reach through the socket.
-struct Open {
-    house: House,
+pub struct Open {
+    pub house: House,
     daemon: Daemon,
 }
 
 impl Open {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self::with(|_| ())
     }
 
@@ -61,7 +61,7 @@ impl Open {
     }
 
     /// Runs a program as another user, who may not write the spool.
-    fn as_user(&self, uid: u32, options: &[&str], program: &[&str], input: &str) -> Ran {
+    pub fn as_user(&self, uid: u32, options: &[&str], program: &[&str], input: &str) -> Ran {
         let mut setpriv = Command::new("setpriv");
         let ids = [format!("--reuid={uid}"), format!("--regid={uid}"), "--clear-groups".to_owned()];
         setpriv.args(ids).args(options);
@@ -71,7 +71,7 @@ impl Open {
         run(&mut setpriv, input)
     }
 
-    fn nothing_left(&self) {
+    pub fn nothing_left(&self) {
         assert_eq!(self.house.queued(), []);
         assert_eq!(self.house.names("tmp"), [""; 0]);
     }
