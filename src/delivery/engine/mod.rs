@@ -67,8 +67,8 @@ pub(crate) struct Engine {
     rescan_by: Option<Instant>,
     /// Names that were made in the queue since the trigger was last pulled.
     made: Vec<OsString>,
-    /// Those of them that were empty when they were to be taken.
-    begun: Vec<OsString>,
+    /// Those of them that were empty when they were to be taken, since when.
+    begun: Vec<(OsString, Instant)>,
     /// When the trigger was last pulled.
     pulled: Option<Instant>,
     /// When they are taken for whole although nobody has said so.
@@ -315,15 +315,22 @@ impl Engine {
 
     /// Whoever links a message into the queue pulls the trigger when it is there: what was made by
     /// then, and nobody writes to, is whole. Where nothing is in it yet somebody is about to write,
-    /// and is given the time once.
+    /// and is given the time.
     fn take_made(&mut self) {
-        let given = std::mem::take(&mut self.begun);
-        let is_begun = |name: &OsString| !given.contains(name) && self.core.spool.is_begun(name);
-        let (begun, made): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.made).into_iter().partition(is_begun);
-        self.made_by = (!begun.is_empty()).then(|| Instant::now() + WRITING);
-        self.begun.clone_from(&begun);
-        self.made = begun;
+        let now = Instant::now();
+        let (mut begun, mut made) = (Vec::new(), Vec::new());
+        for name in std::mem::take(&mut self.made) {
+            let known = self.begun.iter().find(|(begun, _)| *begun == name);
+            let since = known.map_or(now, |(_, since)| *since);
+            if now < since + WRITING && self.core.spool.is_begun(&name) {
+                begun.push((name, since));
+            } else {
+                made.push(name);
+            }
+        }
+        self.made = begun.iter().map(|(name, _)| name.clone()).collect();
+        self.made_by = begun.iter().map(|(_, since)| *since + WRITING).min();
+        self.begun = begun;
         self.appeared(&made);
     }
 
