@@ -20,8 +20,15 @@ const BATCH_COMMANDS: usize = 100;
 const BATCH_BYTES: usize = 8 * 1024;
 /// The longest text that follows its envelope unasked: one block.
 const WHOLE: u64 = 64 * 1024;
+/// A BDAT chunk, or somewhat more: long enough that its reply is no cost and a window of them fills a
+/// long line, short enough to be held in memory.
+const CHUNK: usize = 1024 * 1024;
+/// Room for the longest BDAT command, which is known after its chunk.
+const COMMAND: usize = 32;
 /// BDAT chunks whose replies have not been read.
 const WINDOW: usize = 8;
+/// What is written at once: four TLS records, as much as rustls buffers.
+pub(super) const WRITE: usize = 64 * 1024;
 
 /// Sends a message; the session is ready for the next one unless something broke.
 pub(crate) async fn deliver(
@@ -309,23 +316,33 @@ impl Transaction<'_> {
         self.session.enter(Phase::Data);
         let window = if self.session.capabilities().pipelining { WINDOW } else { 1 };
         let mut body = Body::new(self.mail, self.changes, Dots::AsTheyAre);
-        let (mut text, mut chunk, mut unanswered) = (Vec::new(), Vec::new(), 0);
+        let (mut chunk, mut unanswered) = (Vec::with_capacity(COMMAND + CHUNK + 2 * WRITE), 0);
         self.session.expect_silence().await?;
         loop {
-            text.clear();
-            let more = body.next(&mut text).map_err(|error| self.unreadable(&error))?;
             chunk.clear();
-            chunk.extend_from_slice(bdat(text.len(), !more).as_bytes());
-            chunk.extend_from_slice(&text);
-            self.session.write(&chunk).await?;
+            chunk.resize(COMMAND, 0);
+            let mut more = true;
+            while more && chunk.len() < CHUNK {
+                more = body.next(&mut chunk).map_err(|error| self.unreadable(&error))?;
+            }
+            let command = bdat(chunk.len() - COMMAND, !more);
+            let begin = COMMAND - command.len();
+            chunk[begin..COMMAND].copy_from_slice(command.as_bytes());
+            for block in chunk[begin..].chunks(WRITE) {
+                self.session.write(block).await?;
+            }
             unanswered += 1;
-            while unanswered > if more { window - 1 } else { 0 } {
+            let ahead = if more && !self.session.is_failing() { window - 1 } else { 0 };
+            while unanswered > ahead {
                 let reply = self.final_reply("BDAT").await?;
                 unanswered -= 1;
                 if !reply.is_positive() {
-                    // Chunks behind a refused one are refused too; the reasons are not.
+                    // Chunks behind a refused one are refused too; the reasons are not. A server
+                    // that leaves instead has said what it thinks of the message.
                     for _ in 0..unanswered {
-                        self.final_reply("BDAT").await?;
+                        if self.final_reply("BDAT").await.is_err() {
+                            break;
+                        }
                     }
                     return Ok(reply);
                 }

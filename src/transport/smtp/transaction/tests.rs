@@ -183,6 +183,29 @@ fn a_reply_that_comes_before_the_message_is_complete_never_accepts_it() {
 }
 
 #[test]
+fn a_refused_chunk_refuses_the_message_though_the_server_leaves_before_the_next() {
+    let text = b"some line of a message\n".repeat(3 * CHUNK / 20);
+    let (delivery, heard) = play(
+        "S: 220 hi
+         C: EHLO *
+         S: 250-hi
+         S: 250-PIPELINING
+         S: 250 CHUNKING
+         C: MAIL *
+         C: RCPT *
+         S: 250 ok
+         S: 250 ok
+         C: BDAT *
+         S: 552 5.3.4 too big",
+        &["a@x"],
+        &text,
+    );
+    assert_eq!(verdicts(&delivery), ["never"]);
+    assert!(heard.contains(" LAST\r\n") && !heard.contains("QUIT"));
+    assert!(delivery.fault.is_none());
+}
+
+#[test]
 fn a_421_ends_the_session_and_delays_whoever_has_no_verdict() {
     let (delivery, heard) = play(
         "S: 220 hi
