@@ -152,13 +152,17 @@ fn serve(tcp: TcpStream, knobs: Knobs, tls: &Arc<ServerConfig>, counts: &Counts)
                 "BDAT" => {
                     let size: usize =
                         line.split(' ').nth(1).and_then(|size| size.parse().ok()).unwrap_or(0);
-                    while buffer.len() < size {
-                        match link.read(&mut bytes)? {
-                            0 => return Ok(()),
-                            read => buffer.extend_from_slice(&bytes[..read]),
+                    let mut missing = size.saturating_sub(buffer.len());
+                    buffer.drain(..size - missing);
+                    while missing > 0 {
+                        let read = link.read(&mut bytes)?;
+                        if read == 0 {
+                            return Ok(());
                         }
+                        let ours = read.min(missing);
+                        missing -= ours;
+                        buffer.extend_from_slice(&bytes[ours..read]);
                     }
-                    buffer.drain(..size);
                     if line.ends_with("LAST") {
                         taken(counts, begun);
                     }
