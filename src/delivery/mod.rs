@@ -4,6 +4,7 @@
 //! thread; a message is with one deliverer at a time; memory does not grow with messages beyond
 //! the [`index`].
 
+mod arrivals;
 mod attempt;
 mod bounce;
 mod engine;

@@ -15,6 +15,7 @@ use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, sleep_until};
 
 use self::learn::seed;
+use super::arrivals::Arrivals;
 use super::attempt::{Attempt, attempt};
 use super::bounce::Bouncer;
 use super::index::Index;
@@ -65,14 +66,7 @@ pub(crate) struct Engine {
     watched: bool,
     /// Set where the queue could not be read: when to try again.
     rescan_by: Option<Instant>,
-    /// Names that were made in the queue since the trigger was last pulled.
-    made: Vec<OsString>,
-    /// Those of them that were empty when they were to be taken, since when.
-    begun: Vec<(OsString, Instant)>,
-    /// When the trigger was last pulled.
-    pulled: Option<Instant>,
-    /// When they are taken for whole although nobody has said so.
-    made_by: Option<Instant>,
+    arrivals: Arrivals,
     /// When to look again for mail that grew too old while no remote could be tried.
     next_sweep: Instant,
     /// When to look again for what lies in `failed/` too long.
@@ -117,12 +111,6 @@ struct Finished {
 
 /// How long a broken configuration, or a message we could not read, rests.
 const REST: Duration = Duration::from_secs(60);
-/// Nobody who writes into the queue by hand takes longer over a message.
-const WRITING: Duration = Duration::from_secs(10);
-/// From open(2) to the first write(2).
-const MOMENT: Duration = Duration::from_millis(5);
-/// The kernel tells of a name and of the trigger this close to each other.
-const LATE: Duration = Duration::from_secs(1);
 /// So many overdue messages are seen to at once.
 const SWEEP: usize = 50;
 /// So many journals are read at once, which takes a millisecond.
@@ -162,10 +150,7 @@ impl Engine {
             ends: Ends::Stopped,
             watched: false,
             rescan_by: None,
-            made: Vec::new(),
-            pulled: None,
-            made_by: None,
-            begun: Vec::new(),
+            arrivals: Arrivals::default(),
             next_sweep: Instant::now(),
             next_cleaning: Instant::now(),
             stop_by: None,
@@ -243,21 +228,14 @@ impl Engine {
                 self.core.log.trigger_pulled();
                 self.new_mail();
                 if self.watched {
-                    self.pulled = Some(now);
-                    self.take_made();
+                    self.arrivals.pull(now);
+                    self.take_arrivals(now);
                 } else {
                     self.rescan();
                 }
             }
             Wake::Appeared { whole, made, written } => {
-                self.made.extend(made);
-                self.made.retain(|name| !written.contains(name));
-                if !self.made.is_empty() {
-                    // The word that a name was made may come after the trigger that was pulled
-                    // for it; who is writing has begun a moment later.
-                    let late = self.pulled.is_some_and(|pulled| now < pulled + LATE);
-                    self.made_by = Some(now + if late { MOMENT } else { WRITING });
-                }
+                self.arrivals.add(made, &written, now);
                 if !whole.is_empty() {
                     self.new_mail();
                     self.appeared(&whole);
@@ -294,9 +272,9 @@ impl Engine {
     fn on_time(&mut self) {
         let now = Instant::now();
         self.close_idle(Some(now));
-        if self.made_by.is_some_and(|by| by <= now) {
+        if self.arrivals.due().is_some_and(|due| due <= now) {
             self.new_mail();
-            self.take_made();
+            self.take_arrivals(now);
         }
         while self.closing.try_join_next().is_some() {}
         self.clean(now);
@@ -313,25 +291,9 @@ impl Engine {
         }
     }
 
-    /// Whoever links a message into the queue pulls the trigger when it is there: what was made by
-    /// then, and nobody writes to, is whole. Where nothing is in it yet somebody is about to write,
-    /// and is given the time.
-    fn take_made(&mut self) {
-        let now = Instant::now();
-        let (mut begun, mut made) = (Vec::new(), Vec::new());
-        for name in std::mem::take(&mut self.made) {
-            let known = self.begun.iter().find(|(begun, _)| *begun == name);
-            let since = known.map_or(now, |(_, since)| *since);
-            if now < since + WRITING && self.core.spool.is_begun(&name) {
-                begun.push((name, since));
-            } else {
-                made.push(name);
-            }
-        }
-        self.made = begun.iter().map(|(name, _)| name.clone()).collect();
-        self.made_by = begun.iter().map(|(_, since)| *since + WRITING).min();
-        self.begun = begun;
-        self.appeared(&made);
+    fn take_arrivals(&mut self, now: Instant) {
+        let whole = self.arrivals.take(now, |name| self.core.spool.is_begun(name));
+        self.appeared(&whole);
     }
 
     fn clean(&mut self, now: Instant) {
@@ -443,7 +405,7 @@ impl Engine {
         let times = [
             self.look_again,
             self.rescan_by,
-            self.made_by,
+            self.arrivals.due(),
             self.index.next_due(),
             plan.and_then(|plan| plan.next_close()),
             plan.filter(|plan| self.may_sweep(plan) && !plan.is_open(now)).map(|_| self.next_sweep),
