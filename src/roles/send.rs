@@ -197,7 +197,7 @@ async fn watch_queue(mut watch: Watch, wakes: mpsc::Sender<Wake>) {
 
 /// Listens at the first of the places whose folder we may write.
 fn listen_at(paths: &[PathBuf]) -> anyhow::Result<std::os::unix::net::UnixListener> {
-    let usable = |path: &&PathBuf| path.parent().is_some_and(sys::may_write);
+    let usable = |path: &&PathBuf| path.parent().is_some_and(|dir| sys::check_folder(dir).is_ok());
     let path = paths.iter().find(usable).or(paths.last()).context("no place for the socket")?;
     sys::listen(path).with_context(|| format!("cannot listen at {}", path.display()))
 }

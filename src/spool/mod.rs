@@ -72,6 +72,12 @@ impl Error {
         self.foreign(root).unwrap_or(self)
     }
 
+    /// Another user, or a file system mounted otherwise, could do it.
+    pub(crate) fn is_denied(&self) -> bool {
+        let (Self::Io { source, .. } | Self::Missing { source, .. }) = self else { return false };
+        matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+    }
+
     fn foreign(&self, root: &Path) -> Option<Self> {
         let (Self::Io { path, source, .. } | Self::Missing { path, source }) = self else {
             return None;
@@ -172,12 +178,13 @@ impl Spool {
 
     /// An error unless we may make and remove names in `queue/` and `status/`.
     pub(crate) fn check_writable(&self) -> Result<(), Error> {
-        for dir in [self.queue(), self.status()] {
-            if !sys::may_write(&dir) {
-                return Err(Error::at("write", &dir)(io::ErrorKind::PermissionDenied.into()));
-            }
-        }
-        Ok(())
+        self.check_queue()?;
+        sys::check_folder(&self.status()).map_err(Error::at("write", &self.status()))
+    }
+
+    /// An error unless we may make and remove names in `queue/`.
+    pub(crate) fn check_queue(&self) -> Result<(), Error> {
+        sys::check_folder(&self.queue()).map_err(Error::at("write", &self.queue()))
     }
 
     /// A folder that root has made in somebody's spool is theirs.

@@ -90,10 +90,12 @@ impl Submitter {
     /// The spool, if we may write it.
     pub(crate) fn open_spool(&self) -> Result<Spool, Error> {
         let spool = Spool::open(&self.directories.spool)?;
-        if sys::may_write(&spool.queue()) {
-            Ok(spool)
-        } else {
-            Err(Error::Closed { path: spool.queue(), no_new_privileges: false })
+        match spool.check_queue() {
+            Ok(()) => Ok(spool),
+            Err(error) if error.is_denied() => {
+                Err(Error::Closed { path: spool.queue(), no_new_privileges: false })
+            }
+            Err(error) => Err(error.into()),
         }
     }
 

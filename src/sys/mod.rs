@@ -16,7 +16,7 @@ mod socket;
 mod space;
 mod watch;
 
-pub(crate) use access::may_write;
+pub(crate) use access::check_folder;
 pub(crate) use confine::{Allowed, confine};
 pub(crate) use fifo::make_fifo;
 pub(crate) use identity::{host_name, identity, no_new_privileges, user_name};

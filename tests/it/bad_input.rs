@@ -150,6 +150,17 @@ fn a_spool_that_is_gone_or_closed_is_named() {
     nothing_left(&house);
 }
 
+#[test]
+fn a_file_in_the_place_of_the_queue_is_named_for_what_it_is() {
+    let house = House::new();
+    let path = house.path("queue/queue");
+    fs::create_dir_all(house.path("queue")).unwrap();
+    File::create(&path).unwrap();
+    let said = format!("cannot write {}: not a directory", path.display());
+    house.run("sendmail", ["a@b.c"], "x\n").exit(73).complains(&said);
+    house.run("nullmailer-send", [""; 0], "").exit(73).complains(&said);
+}
+
 /// A call by somebody who may not write the spool: nobody, where the tests run as root.
 fn by_nobody(house: &House, no_new_privileges: bool) -> Ran {
     let open = |path: &str, mode| {
