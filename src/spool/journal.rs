@@ -16,11 +16,11 @@ use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Error, Prior, QueueId, Spool, sync_dir};
 use crate::mail::{Address, DeliveryRequest, Outcome, Printable};
-use crate::sys::O_NOFOLLOW;
+use crate::sys::{O_NOFOLLOW, O_NONBLOCK};
 
 /// What happened to one recipient.
 #[derive(Clone, Copy, Debug)]
@@ -115,7 +115,7 @@ impl Spool {
     /// What was tried so far; nothing if there is no journal.
     pub(crate) fn history(&self, id: &QueueId) -> Result<History, Error> {
         let path = self.journal(id);
-        let file = match File::open(&path) {
+        let file = match open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(History::default()),
             Err(error) => return Err(Error::at("read", &path)(error)),
@@ -180,12 +180,15 @@ impl Spool {
             .append(true)
             .create(true)
             .mode(self.queue_owner()?.mode)
-            .custom_flags(O_NOFOLLOW)
+            .custom_flags(O_NOFOLLOW | O_NONBLOCK)
             .open(&path)
+            .and_then(file_only)
             .map_err(Error::at("write", &path))?;
+        let owner = self.queue_owner()?;
+        owner.spare(&file).map_err(Error::at("write", &path))?;
         let new = file.metadata().is_ok_and(|meta| meta.len() == 0);
         if new {
-            self.queue_owner()?.adopt(&file).map_err(Error::at("give away", &path))?;
+            owner.adopt(&file).map_err(Error::at("give away", &path))?;
         }
         // After a torn line ours must begin on one of its own; the empty line is ignored.
         let lines = if new { lines.to_owned() } else { format!("\n{lines}") };
@@ -207,7 +210,7 @@ impl Spool {
     /// tries the others again, from the start. False if there was nothing to do, or it cannot be done.
     pub(super) fn keep_only_sent(&self, id: &QueueId) -> bool {
         let path = self.journal(id);
-        let Ok(whole) = fs::read_to_string(&path) else { return false };
+        let Ok(whole) = open(&path).and_then(io::read_to_string) else { return false };
         let sent = |line: &&str| line.split('\t').nth(1) == Some("sent");
         let kept: String = whole.lines().filter(sent).flat_map(|line| [line, "\n"]).collect();
         if kept == whole && !whole.is_empty() {
@@ -237,6 +240,16 @@ impl Spool {
             written.is_ok()
         }
     }
+}
+
+/// For reading: not through a planted link, and without waiting for the other end of a FIFO.
+fn open(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(path);
+    file.and_then(file_only)
+}
+
+fn file_only(file: File) -> io::Result<File> {
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("is not a file")) }
 }
 
 /// The lines of one attempt.
@@ -312,6 +325,30 @@ mod tests {
         let history = spool.history(&id).unwrap();
         assert!(history.is_pending(&a) && !history.is_pending(&b));
         assert_eq!(history.attempts, 0);
+    }
+
+    #[test]
+    fn what_is_planted_under_the_name_of_a_journal_is_neither_read_nor_written_nor_waited_for() {
+        let (dir, spool, id) = spool();
+        let (a, sent) = (address("a@x"), Outcome::Sent(Reply::new(250, "ok")));
+        let victim = dir.path().join("victim");
+        fs::write(&victim, "1\tsent\ta@x\tr\tprecious\n").unwrap();
+        let fifo = |path: &Path| crate::sys::make_fifo(path);
+        let link = |path: &Path| std::os::unix::fs::symlink(&victim, path);
+        for plant in
+            [&fifo as &dyn Fn(&Path) -> io::Result<()>, &link, &|path| fs::create_dir(path)]
+        {
+            plant(&spool.journal(&id)).unwrap();
+            let line = spool.history(&id).unwrap_err().to_string();
+            assert!(line.starts_with("cannot read ") && line.contains("status/1.2: "), "{line}");
+            let event = Event { recipient: &a, remote: "r", outcome: &sent };
+            let line = spool.record(&id, 7, true, &[event]).unwrap_err().to_string();
+            assert!(line.starts_with("cannot write ") && line.contains("status/1.2: "), "{line}");
+            assert!(!spool.keep_only_sent(&id));
+            let path = spool.journal(&id);
+            let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir(&path));
+        }
+        assert_eq!(fs::read(&victim).unwrap(), b"1\tsent\ta@x\tr\tprecious\n");
     }
 
     #[test]

@@ -212,6 +212,16 @@ struct Owner {
 }
 
 impl Owner {
+    /// An error for a file of root's that has another name, in the spool of somebody else, who may have linked
+    /// it there to have root write to it.
+    fn spare(self, file: &File) -> io::Result<()> {
+        let mine = file.metadata()?;
+        if self.uid != 0 && mine.uid() == 0 && mine.nlink() > 1 {
+            return Err(io::Error::other("has another name"));
+        }
+        Ok(())
+    }
+
     /// Gives a new file or folder to the owner of the queue, where we are root and it is not.
     ///
     /// The spool is theirs: what root has opened in it is given away only if it has no other name,

@@ -65,7 +65,14 @@ fn write(spool: &Spool, byte: &[u8; 1]) -> bool {
     open(spool).and_then(|mut fifo| fifo.write_all(byte)).is_ok()
 }
 
-/// For writing; an error where nobody reads.
+/// For writing; an error where nobody reads, and where something else has its name: the owner of the spool
+/// may have put it there to have root write to it.
 fn open(spool: &Spool) -> io::Result<File> {
-    OpenOptions::new().write(true).custom_flags(O_NONBLOCK).open(spool.trigger())
+    let mut options = OpenOptions::new();
+    let file = options.write(true).custom_flags(O_NONBLOCK | O_NOFOLLOW).open(spool.trigger())?;
+    if file.metadata()?.file_type().is_fifo() { Ok(file) } else { Err(not_a_fifo()) }
+}
+
+fn not_a_fifo() -> io::Error {
+    io::Error::other("is not a FIFO")
 }

@@ -25,6 +25,7 @@ mod login;
 mod mailq;
 mod manual;
 mod names;
+mod planted;
 mod protocols;
 mod qmqp;
 mod queue;
