@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 use tokio::time::timeout;
@@ -37,9 +37,7 @@ pub(super) fn deliver(submitter: &Submitter, submission: Submission<'_>) -> Resu
         submitter.submit(submission)?;
         return Ok(Exit::Ok);
     };
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build()
+    let runtime = sys::runtime()
         .map_err(|error| Failure::new(Exit::OsErr, format_args!("cannot start: {error}")))?;
     // What the daemon logs to stdout has no place in the output of sendmail.
     // A log that cannot be opened must not keep mail back either.

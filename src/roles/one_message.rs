@@ -76,9 +76,7 @@ fn transmit(remote: &Remote, helo: Helo) -> Result<Result<Delivery, Fault>, Fail
         offset,
         size: length.saturating_sub(offset),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
+    let runtime = crate::sys::runtime()
         .map_err(|error| failure(code::CONNECT, format!("cannot start: {error}")))?;
     let result = runtime.block_on(async {
         let mut session = Dialer::new(helo, PathBuf::new()).open(remote).await?;

@@ -32,8 +32,20 @@ use crate::transport;
 const CROWD: Crowd =
     Crowd { all: 100, per_uid: 20, idle: Duration::from_secs(60), whole: Duration::from_secs(600) };
 
+/// What the daemon and its deliveries take of descriptors.
+const DESCRIPTORS: u64 = 24;
+
 pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
     sys::keep_memory_private();
+    let descriptors = sys::descriptors();
+    if descriptors < DESCRIPTORS {
+        return Err(Failure::new(
+            Exit::OsErr,
+            format_args!(
+                "cannot run with {descriptors} descriptors (ulimit -n): {DESCRIPTORS} are needed"
+            ),
+        ));
+    }
     let submitter = process::submitter(call.privilege);
     let alone = std::process::id() == 1;
     if alone {
@@ -72,9 +84,7 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
     let reach = sandbox::close(&submitter.directories, &spool, &log)?;
     let mut engine = Engine::new(spool, log, submitter, process::moment, process::time_zone());
     engine.is_confined(reach);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
+    let runtime = sys::runtime()
         .map_err(|error| Failure::new(Exit::OsErr, format_args!("cannot start: {error}")))?;
     let ended = LocalSet::new().block_on(&runtime, async {
         let (wakes, inbox) = mpsc::channel(16);

@@ -1,9 +1,10 @@
 //! Signals that would end us where an error says more, or that a caller keeps from us.
 
 use std::io;
+use std::os::unix::net::UnixStream;
 
 use nix::sys::signal::{SigSet, Signal};
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// From now on a file that grows past the caller's limit (`ulimit -f`) is an error of the write, which
@@ -22,7 +23,18 @@ pub(crate) fn keep_exits() -> io::Result<()> {
     if Handle::try_current().is_ok() {
         return listen();
     }
-    let runtime = Builder::new_current_thread().enable_io().build()?;
+    let runtime = runtime()?;
     let _inside = runtime.enter();
     listen()
+}
+
+/// A runtime on this thread, which may catch signals.
+///
+/// # Errors
+/// Those of epoll(7) and socketpair(2). Where tokio finds no descriptors for signals it panics, so there have to be
+/// as many as it takes.
+pub(crate) fn runtime() -> io::Result<Runtime> {
+    let taken = [UnixStream::pair()?, UnixStream::pair()?, UnixStream::pair()?];
+    drop(taken);
+    Builder::new_current_thread().enable_all().build()
 }

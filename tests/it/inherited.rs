@@ -99,6 +99,42 @@ fn four_descriptors_are_too_few_and_that_is_said() {
     assert_eq!((house.queued(), house.names("tmp")), (vec![], vec![]));
 }
 
+#[test]
+fn however_few_descriptors_there_are_each_program_does_its_work_or_says_in_one_line_why_not() {
+    for descriptors in 4..=26 {
+        let house = House::new();
+        house.control("remotes", "127.0.0.1 smtp port=1\n").control("pausetime", "0");
+        let limit = format!("ulimit -n {descriptors}");
+        let with_program = format!("{limit}; export NULLMAILER_QUEUE=/bin/cat");
+        let mut queued = 0;
+        for (prepare, program) in [
+            (&limit, &["nullmailer-queue"][..]),
+            (&limit, &["sendmail", "d@e.f"]),
+            (&limit, &["sendmail", "-odi", "d@e.f"]),
+            (&with_program, &["sendmail", "d@e.f"]),
+            (&limit, &["nullmailer-send"]),
+        ] {
+            let ran = after(prepare, &house, program, MAIL);
+            let lines = ran.stderr.lines().count();
+            let expected = usize::from(ran.code != Some(0));
+            assert_eq!(lines, expected, "{descriptors} {program:?}: {:?} {}", ran.code, ran.stderr);
+            assert!(
+                matches!(ran.code, Some(0 | 71 | 75)),
+                "{descriptors} {program:?}: {:?} {}",
+                ran.code,
+                ran.stderr
+            );
+            queued += usize::from(ran.code == Some(0) && prepare == &limit);
+            // The daemon queues nothing.
+            if program == ["nullmailer-send"] {
+                assert_eq!(ran.code == Some(0), descriptors >= 24, "{descriptors}: {}", ran.stderr);
+                queued -= usize::from(ran.code == Some(0));
+            }
+        }
+        assert_eq!((house.queued().len(), house.names("tmp")), (queued, vec![]));
+    }
+}
+
 /// Runs the program as a child of one that ignores what becomes of its children, as sh cannot.
 fn ignored(house: &House, program: &[&str], queue_program: &str) -> Ran {
     let script = "import os, signal, sys\n\
