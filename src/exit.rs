@@ -124,7 +124,7 @@ impl From<crate::spool::Error> for Failure {
         use std::io::ErrorKind;
         let kind = match &error {
             Error::Io { source, .. } | Error::Missing { source, .. } => source.kind(),
-            Error::Locked { .. } => ErrorKind::WouldBlock,
+            Error::Locked { .. } | Error::NoFifo { .. } => ErrorKind::WouldBlock,
             Error::Foreign { .. } => ErrorKind::PermissionDenied,
         };
         let exit = match kind {
@@ -170,6 +170,10 @@ impl From<crate::submit::Error> for Failure {
             | Error::Daemon { .. }
             | Error::Busy { .. }
             | Error::Answered { .. } => Exit::TempFail,
+            // Who is too slow for the daemon may be faster next time.
+            Error::Input(ref error) if error.kind() == std::io::ErrorKind::TimedOut => {
+                Exit::TempFail
+            }
             Error::Input(_) => Exit::NoInput,
             Error::TooLarge { .. } | Error::Sender(_) | Error::Recipient(_) | Error::Grammar(_) => {
                 Exit::DataErr

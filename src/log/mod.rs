@@ -281,6 +281,12 @@ impl Log {
         self.write(&Event::new(Severity::Warning, "crowded").with("uid", uid));
     }
 
+    /// More were refused or turned away than are told one by one.
+    pub(crate) fn not_told(&self, count: u64, uid: u32) {
+        let event = Event::new(Severity::Warning, "not-told").with("count", count);
+        self.write(&event.with("uid", uid));
+    }
+
     /// Our own trouble with files, about one message or in general.
     pub(crate) fn trouble(&self, id: Option<&QueueId>, error: &dyn Display) {
         self.write(

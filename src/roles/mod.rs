@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "roles are where the outside comes in")]
 
 pub(crate) mod about;
+mod bell;
 #[cfg(test)]
 mod completions;
 mod demo;

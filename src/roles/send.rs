@@ -4,19 +4,19 @@
 //! end it after the delivery that runs, within ten seconds. As process 1, the only one of a container, it takes care
 //! of orphans, and does not start where nothing could ever be delivered.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::io::AsyncReadExt as _;
 use tokio::net::UnixListener;
-use tokio::net::unix::pipe;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
+use tokio::time::timeout;
 
+use super::bell::Bell;
 use super::{process, sandbox};
 use crate::config::Settings;
 use crate::delivery::{Engine, Wake};
@@ -34,6 +34,8 @@ const CROWD: Crowd =
 
 /// What the daemon and its deliveries take of descriptors.
 const DESCRIPTORS: u64 = 24;
+/// A disk that takes longer than this over a message must not hold up the end.
+const LAST_WORDS: Duration = Duration::from_millis(1500);
 
 pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
     sys::keep_memory_private();
@@ -52,7 +54,13 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
         check_remotes(&submitter)?;
     }
     let root = &submitter.directories.spool;
-    let (spool, _lock, trigger) = open(root).map_err(|error| error.with_owner(root))?;
+    let (spool, _lock) = open(root).map_err(|error| error.with_owner(root))?;
+    let trigger = match spool.listen() {
+        Err(error) if !matches!(error, spool::Error::NoFifo { .. }) => {
+            return Err(error.with_owner(root).into());
+        }
+        other => other,
+    };
     let queue = spool.queue();
     let mut log = process::open_log(&submitter, Box::new(io::stdout()))?;
     log.manager = process::manager();
@@ -69,39 +77,41 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
     let desk = Desk {
         submitter: submitter.clone(),
         spool: spool.clone(),
-        crowd: CROWD,
+        crowd: CROWD.within(descriptors - DESCRIPTORS),
         clock: process::now,
         judge,
     };
-    let mut reception = None;
-    match listen_at(&submitter.directories.sockets) {
-        Ok(listener) => {
-            reception = Some((listener, process::open_log(&submitter, Box::new(io::stdout()))?));
-        }
-        // Mail still comes by the other ways.
-        Err(error) => log.caution(&format_args!("{error:#}")),
-    }
+    let aside = Rc::new(process::open_log(&submitter, Box::new(io::stdout()))?);
+    // Mail still comes by the other ways.
+    let listener = listen_at(&submitter.directories.sockets);
+    let listener = listener.inspect_err(|error| log.caution(&format_args!("{error:#}"))).ok();
     let reach = sandbox::close(&submitter.directories, &spool, &log)?;
-    let mut engine = Engine::new(spool, log, submitter, process::moment, process::time_zone());
+    let mut engine =
+        Engine::new(spool.clone(), log, submitter, process::moment, process::time_zone());
     engine.is_confined(reach);
     let runtime = sys::runtime()
         .map_err(|error| Failure::new(Exit::OsErr, format_args!("cannot start: {error}")))?;
     let ended = LocalSet::new().block_on(&runtime, async {
         let (wakes, inbox) = mpsc::channel(16);
-        listen(trigger, &wakes)?;
+        let door = Rc::new(watch::Sender::new(false));
+        let mut bell = Bell::new(spool, wakes.clone(), Rc::clone(&aside));
+        bell.hang(trigger);
+        listen(&wakes, &door)?;
         if alone {
             let children = signal(SignalKind::child()).context("cannot catch signals")?;
             tokio::task::spawn_local(reap(children));
         }
         if let Ok(watch) = Watch::new(&queue) {
-            tokio::task::spawn_local(watch_queue(watch, wakes.clone()));
+            tokio::task::spawn_local(watch_queue(watch, wakes.clone(), bell));
             engine.is_watched();
         }
-        if let Some((listener, log)) = reception {
+        if let Some(listener) = listener {
             let listener = UnixListener::from_std(listener).context("cannot watch the socket")?;
-            tokio::task::spawn_local(desk.serve(listener, move |visit| note(&log, visit)));
+            let visits = move |visit: Visit<'_>| note(&aside, visit);
+            tokio::task::spawn_local(desk.serve(listener, door.subscribe(), visits));
         }
         engine.run(inbox).await;
+        close(&door).await;
         Ok::<_, anyhow::Error>(())
     });
     // A name look-up that hangs in its thread must not hold up the end.
@@ -113,12 +123,11 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
 }
 
 /// Takes the spool, or says why not.
-fn open(root: &Path) -> Result<(Spool, Lock, File), spool::Error> {
+fn open(root: &Path) -> Result<(Spool, Lock), spool::Error> {
     let spool = Spool::open(root)?;
     let lock = spool.lock()?;
     spool.check_writable()?;
-    let trigger = spool.listen()?;
-    Ok((spool, lock, trigger))
+    Ok((spool, lock))
 }
 
 /// An error where there is no remote that can be used. A container that waits for somebody to write one
@@ -149,11 +158,8 @@ async fn reap(mut children: Signal) {
     }
 }
 
-/// Turns the trigger and the signals into wakes, from now on.
-fn listen(trigger: File, wakes: &mpsc::Sender<Wake>) -> anyhow::Result<()> {
-    let receiver =
-        pipe::Receiver::from_file_unchecked(trigger).context("cannot watch the trigger")?;
-    tokio::task::spawn_local(watch_trigger(receiver, wakes.clone()));
+/// Turns the signals into wakes, from now on.
+fn listen(wakes: &mpsc::Sender<Wake>, door: &Rc<watch::Sender<bool>>) -> anyhow::Result<()> {
     for (kind, wake) in [
         (SignalKind::alarm(), Wake::Flush),
         (SignalKind::hangup(), Wake::Reload),
@@ -161,45 +167,43 @@ fn listen(trigger: File, wakes: &mpsc::Sender<Wake>) -> anyhow::Result<()> {
         (SignalKind::interrupt(), Wake::Stop),
     ] {
         let mut signals = signal(kind).context("cannot catch signals")?;
-        let wakes = wakes.clone();
+        let (wakes, door) = (wakes.clone(), Rc::clone(door));
         tokio::task::spawn_local(async move {
-            while signals.recv().await.is_some() && wakes.send(wake.clone()).await.is_ok() {}
+            while signals.recv().await.is_some() {
+                if matches!(wake, Wake::Stop) {
+                    close(&door).await;
+                }
+                if wakes.send(wake.clone()).await.is_err() {
+                    return;
+                }
+            }
         });
     }
     Ok(())
 }
 
-/// A NUL byte says that there is new mail; anything else, as in `echo 1 > trigger`, asks for
-/// everything to be tried now.
-async fn watch_trigger(mut trigger: pipe::Receiver, wakes: mpsc::Sender<Wake>) {
-    let mut bytes = [0; 4096];
-    loop {
-        match trigger.read(&mut bytes).await {
-            Ok(length) => {
-                let flush = bytes[..length].iter().any(|byte| *byte != 0);
-                if wakes.send(Wake::NewMail).await.is_err() {
-                    return;
-                }
-                if flush && wakes.send(Wake::Flush).await.is_err() {
-                    return;
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return,
-        }
+/// Lets nobody in any more; whoever has handed in a whole message has his answer first.
+async fn close(door: &watch::Sender<bool>) {
+    if !door.send_replace(true) {
+        let _ = timeout(LAST_WORDS, door.closed()).await;
     }
 }
 
 /// Tells what appears in the queue, whoever puts it there, until it cannot be told any more.
-async fn watch_queue(mut watch: Watch, wakes: mpsc::Sender<Wake>) {
+async fn watch_queue(mut watch: Watch, wakes: mpsc::Sender<Wake>, mut bell: Bell) {
     loop {
-        let wake = match watch.next().await {
+        let told = watch.next().await;
+        let unheard = bell.look();
+        let wake = match told {
             Ok(Names::Appeared { whole, made, written }) => Wake::Appeared { whole, made, written },
             Ok(Names::TooMany) => Wake::Rescan,
             Ok(Names::Lost) | Err(_) => Wake::Unwatched,
         };
         let over = matches!(wake, Wake::Unwatched);
         if wakes.send(wake).await.is_err() || over {
+            return;
+        }
+        if unheard && wakes.send(Wake::NewMail).await.is_err() {
             return;
         }
     }
@@ -222,6 +226,7 @@ fn note(log: &Log, visit: Visit<'_>) {
         Visit::Queued { uid, pid, id } => log.submitted(id, uid, pid),
         Visit::Refused { uid, pid, error } => log.not_submitted(uid, pid, &error),
         Visit::Busy { uid } => log.crowded(uid),
+        Visit::Untold { count, uid } => log.not_told(count, uid),
         Visit::Trouble(error) => log.trouble(None, &format_args!("cannot take mail in: {error}")),
     }
 }

@@ -27,6 +27,7 @@ pub(crate) use incoming::{Incoming, Prior, Stamp};
 pub(crate) use journal::{Event, History};
 pub(crate) use lock::Lock;
 pub(crate) use scan::Waiting;
+pub(crate) use trigger::Place;
 
 use crate::sys::{self, O_NOFOLLOW};
 
@@ -51,6 +52,10 @@ pub(crate) enum Error {
     },
     /// Another daemon works on it.
     Locked {
+        path: PathBuf,
+    },
+    /// What should wake the daemon is something else.
+    NoFifo {
         path: PathBuf,
     },
     /// A part of it belongs to another user, and we may not use it.
@@ -104,6 +109,9 @@ impl fmt::Display for Error {
             }
             Self::Locked { path } => {
                 write!(f, "cannot lock {}: another nullmailer-send is running", path.display())
+            }
+            Self::NoFifo { path } => {
+                write!(f, "cannot listen at {}: is not a FIFO", path.display())
             }
             Self::Foreign { root, part, owner, uid } => {
                 let (root, part) = (root.display(), part.display());

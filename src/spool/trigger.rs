@@ -1,12 +1,22 @@
 //! The FIFO that wakes the daemon.
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 
 use super::{Error, Spool};
 use crate::sys::{self, O_NOFOLLOW, O_NONBLOCK};
+
+/// Which file it is, whatever its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place((u64, u64));
+
+impl Place {
+    pub(crate) fn of(file: &File) -> io::Result<Self> {
+        file.metadata().map(|meta| Self((meta.dev(), meta.ino())))
+    }
+}
 
 impl Spool {
     pub(crate) fn trigger(&self) -> PathBuf {
@@ -16,6 +26,9 @@ impl Spool {
     /// Opens the FIFO for the daemon, without blocking; makes it where it is missing.
     ///
     /// It is open for writing too: a FIFO without a writer would read as ended for ever.
+    ///
+    /// # Errors
+    /// [`Error::NoFifo`] where something else has its name, which is neither removed nor followed.
     pub(crate) fn listen(&self) -> Result<File, Error> {
         let path = self.trigger();
         let made = match sys::make_fifo(&path) {
@@ -23,6 +36,9 @@ impl Spool {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
             Err(error) => return Err(Error::at("create", &path)(error)),
         };
+        if !fs::symlink_metadata(&path).is_ok_and(|there| there.file_type().is_fifo()) {
+            return Err(Error::NoFifo { path });
+        }
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -30,7 +46,7 @@ impl Spool {
             .open(&path)
             .map_err(Error::at("open", &path))?;
         if !file.metadata().is_ok_and(|meta| meta.file_type().is_fifo()) {
-            return Err(Error::at("open", &path)(io::Error::other("is not a FIFO")));
+            return Err(Error::NoFifo { path });
         }
         if made {
             // The umask took bits away: whoever queues mail has to wake us.
@@ -39,6 +55,11 @@ impl Spool {
         }
         self.queue_owner()?.adopt(&file).map_err(Error::at("give away", &path))?;
         Ok(file)
+    }
+
+    /// Whether this file, as [`Spool::listen`] returned it, is still the one that others pull.
+    pub(crate) fn is_trigger(&self, place: Place) -> bool {
+        fs::symlink_metadata(self.trigger()).is_ok_and(|meta| (meta.dev(), meta.ino()) == place.0)
     }
 
     /// Whether a daemon has the FIFO open. It notices nothing.
@@ -70,9 +91,5 @@ fn write(spool: &Spool, byte: &[u8; 1]) -> bool {
 fn open(spool: &Spool) -> io::Result<File> {
     let mut options = OpenOptions::new();
     let file = options.write(true).custom_flags(O_NONBLOCK | O_NOFOLLOW).open(spool.trigger())?;
-    if file.metadata()?.file_type().is_fifo() { Ok(file) } else { Err(not_a_fifo()) }
-}
-
-fn not_a_fifo() -> io::Error {
-    io::Error::other("is not a FIFO")
+    if file.metadata()?.file_type().is_fifo() { Ok(file) } else { Err(io::Error::other("no FIFO")) }
 }

@@ -10,6 +10,7 @@ mod desk;
 mod error;
 mod grammar;
 mod program;
+mod tally;
 mod wire;
 
 use std::io::{Read, Seek, Write};

@@ -78,6 +78,17 @@ impl Daemon {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
     }
 
+    /// Stops it where it is, as SIGSTOP does, and returns when it stands still. SIGCONT lets it go on.
+    pub fn freeze(&self) {
+        self.signal(Signal::SIGSTOP);
+        while !std::fs::read_to_string(format!("/proc/{}/stat", self.id()))
+            .unwrap()
+            .contains(") T ")
+        {
+            std::thread::yield_now();
+        }
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -94,10 +105,20 @@ impl Daemon {
     }
 
     /// The same, and returns all that it has logged.
-    pub fn stop_with_log(mut self) -> Vec<String> {
+    pub fn stop_with_log(self) -> Vec<String> {
         self.signal(Signal::SIGTERM);
+        self.end_with_log()
+    }
+
+    /// Waits for an end that somebody has asked for, and returns all that it has logged.
+    pub fn end_with_log(mut self) -> Vec<String> {
         assert!(self.child.wait().unwrap().success());
         self.wait_for_line("stopped queued=");
+        self.log()
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> Vec<String> {
         self.log.0.lock().unwrap().clone()
     }
 

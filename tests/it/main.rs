@@ -38,6 +38,7 @@ mod smarthost;
 mod smtp;
 mod smtpd;
 mod socket;
+mod socket_hostile;
 mod system_log;
 mod upkeep;
 mod walls;

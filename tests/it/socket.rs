@@ -13,7 +13,7 @@ use crate::house::{House, Ran, is_root, run};
 /// A house whose spool somebody else may only reach through the socket.
 pub struct Open {
     pub house: House,
-    daemon: Daemon,
+    pub daemon: Daemon,
 }
 
 impl Open {
@@ -21,7 +21,7 @@ impl Open {
         Self::with(|_| ())
     }
 
-    fn with(prepare: impl FnOnce(&House)) -> Self {
+    pub fn with(prepare: impl FnOnce(&House)) -> Self {
         let house = House::new();
         let open = |path: PathBuf, mode| {
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -41,16 +41,16 @@ impl Open {
         Self { house, daemon }
     }
 
-    fn socket(&self) -> PathBuf {
+    pub fn socket(&self) -> PathBuf {
         self.house.path("queue/submit")
     }
 
-    fn connect(&self) -> UnixStream {
+    pub fn connect(&self) -> UnixStream {
         UnixStream::connect(self.socket()).unwrap()
     }
 
     /// Says all of it, hears all of it.
-    fn talk(&self, text: &[u8]) -> String {
+    pub fn talk(&self, text: &[u8]) -> String {
         let mut stream = self.connect();
         // It may be answered, and closed, before all is said.
         let _ = stream.write_all(text);
@@ -77,11 +77,11 @@ impl Open {
     }
 }
 
-fn wire(message: &str) -> Vec<u8> {
+pub fn wire(message: &str) -> Vec<u8> {
     format!("nullmailer-submit 1\n{}\n{message}0\n", message.len()).into_bytes()
 }
 
-const MAIL: &str = "a@b.c\nd@e.f\n\nSubject: x\n\nbody\n";
+pub const MAIL: &str = "a@b.c\nd@e.f\n\nSubject: x\n\nbody\n";
 
 #[test]
 fn a_whole_message_is_queued_and_its_id_is_the_answer() {

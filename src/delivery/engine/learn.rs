@@ -93,7 +93,9 @@ impl Engine {
     /// Learns of messages that came since.
     pub(super) fn rescan(&mut self) {
         self.core.log.rescanning();
-        self.rescan_by = None;
+        // Where names are not told, a trigger that was not heard must not be the end of it.
+        let alone = !self.watched && self.ends == Ends::Stopped;
+        self.rescan_by = alone.then(|| Instant::now() + REST);
         let found = match self.core.spool.scan(|id| self.index.knows(id)) {
             Ok(found) => found,
             Err(error) => {
