@@ -21,7 +21,8 @@ pub(super) enum Error {
 
 /// What is held in memory before it goes to a file.
 const HELD: usize = 256 * 1024;
-/// A daemon with no place for us, or one that is starting, is asked again for so long.
+/// A daemon with no place for us, or one that is starting, is asked again for so long. One whose socket is held
+/// for it meanwhile is waited for.
 const BUSY: Duration = Duration::from_secs(60);
 const STARTING: Duration = Duration::from_secs(2);
 /// A daemon that was stopped must not stop us for ever. It gives a message ten minutes itself.
@@ -60,7 +61,7 @@ pub(super) fn submit(
     let begun = Instant::now();
     let mut pause = Duration::from_millis(20);
     let stream = loop {
-        let (failed, limit) = match connect(path) {
+        let (failed, limit) = match connect(path, if wait { BUSY } else { STARTING }) {
             Ok(stream) => break stream,
             Err(error @ super::Error::Busy { .. }) => (error, BUSY),
             Err(error) => (error, STARTING),
@@ -82,14 +83,20 @@ pub(super) fn submit(
     }
 }
 
-/// A place at the daemon's desk: it says `ready` where it has one.
-fn connect(path: &Path) -> Result<UnixStream, super::Error> {
+/// A place at the daemon's desk: it says `ready` where it has one, within `limit` if it runs.
+fn connect(path: &Path, limit: Duration) -> Result<UnixStream, super::Error> {
     let failed = |source| super::Error::Daemon { path: path.to_owned(), source };
     let stream = UnixStream::connect(path).map_err(failed)?;
+    stream.set_read_timeout(Some(limit)).map_err(failed)?;
+    // It says nothing else before it hears from us, so nothing is read beyond the line.
+    let line = wire::read_line(&mut BufReader::new(&stream)).map_err(|error| {
+        failed(match error.kind() {
+            io::ErrorKind::WouldBlock => io::Error::other("it does not answer"),
+            _ => error,
+        })
+    })?;
     let patient = stream.set_read_timeout(Some(PATIENCE));
     patient.and_then(|()| stream.set_write_timeout(Some(PATIENCE))).map_err(failed)?;
-    // It says nothing else before it hears from us, so nothing is read beyond the line.
-    let line = wire::read_line(&mut BufReader::new(&stream)).map_err(failed)?;
     match line.trim_end() {
         "ready" => Ok(stream),
         "busy" => Err(super::Error::Busy { path: path.to_owned() }),
@@ -126,5 +133,21 @@ fn understand(answer: &str) -> Result<QueueId, super::Error> {
             code: 75,
             said: format!("nullmailer-send gave an answer that makes no sense: {answer}"),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn a_socket_that_waits_for_its_daemon_is_not_waited_for_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("submit");
+        let _held = UnixListener::bind(&path).unwrap();
+        let error = connect(&path, Duration::from_millis(10)).unwrap_err();
+        assert!(error.to_string().ends_with("/submit: it does not answer"), "{error}");
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -22,6 +22,10 @@ impl Open {
     }
 
     pub fn with(prepare: impl FnOnce(&House)) -> Self {
+        Self::started(prepare, Daemon::start)
+    }
+
+    pub fn started(prepare: impl FnOnce(&House), start: impl FnOnce(&House) -> Daemon) -> Self {
         let house = House::new();
         let open = |path: PathBuf, mode| {
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -37,7 +41,7 @@ impl Open {
         for path in ["", "conf", "bin", "sbin", "own", "queue"] {
             open(house.path(path), 0o755);
         }
-        let daemon = Daemon::start(&house);
+        let daemon = start(&house);
         Self { house, daemon }
     }
 
@@ -251,4 +255,24 @@ fn without_a_daemon_the_sender_is_told_which_socket_is_dead() {
     let ran = open.as_user(54321, &[], &["sendmail", "d@e.f"], "x\n");
     ran.exit(75).complains("queue/submit: Connection refused");
     open.nothing_left();
+}
+
+#[test]
+fn where_nobody_answers_the_set_uid_copy_is_taken() {
+    if !is_root() {
+        return;
+    }
+    let elsewhere = House::new();
+    let open = Open::started(|_| (), |_| Daemon::start(&elsewhere));
+    let _held = UnixListener::bind(open.socket()).unwrap();
+    fs::set_permissions(open.socket(), fs::Permissions::from_mode(0o666)).unwrap();
+    // Set-uid as far as a script can be; its exit code tells that it ran. Written by another process: one that is
+    // forked here meanwhile would keep it open, and then it cannot be run.
+    let queue = open.house.path("sbin/nullmailer-queue");
+    fs::remove_file(&queue).unwrap();
+    let mut write = Command::new("sh");
+    write.args(["-c", "cat >\"$0\" && chmod 4755 \"$0\""]).arg(&queue);
+    run(&mut write, "#!/bin/sh\ncat >/dev/null\nexit 65\n").success();
+    let ran = open.as_user(54321, &[], &["sendmail", "d@e.f"], "x\n");
+    ran.exit(65).complains("nullmailer-queue failed with exit code 65");
 }
