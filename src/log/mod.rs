@@ -76,6 +76,13 @@ impl Log {
         self.write(&event.with("spool", spool.display()));
     }
 
+    /// Where mail comes in, and whether somebody else opened that socket.
+    pub(crate) fn listening(&self, at: &dyn Display, handed_over: bool) {
+        let socket = if handed_over { "handed over" } else { "own" };
+        let event = Event::new(Severity::Notice, "listening").with("at", at);
+        self.write(&event.with("socket", socket));
+    }
+
     /// The service manager may go on with what needs us.
     pub(crate) fn ready(&self, messages: usize) {
         self.manager.tell(&format!("READY=1\nSTATUS={messages} message(s) in the queue"));

@@ -21,6 +21,7 @@ mod options;
 mod process;
 pub(crate) mod protocol;
 pub(crate) mod queue;
+mod reception;
 mod sandbox;
 pub(crate) mod send;
 pub(crate) mod sendmail;

@@ -5,7 +5,7 @@
 //! of orphans, and does not start where nothing could ever be delivered.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -17,20 +17,15 @@ use tokio::task::LocalSet;
 use tokio::time::timeout;
 
 use super::bell::Bell;
-use super::{process, sandbox};
+use super::{process, reception, sandbox};
 use crate::config::Settings;
 use crate::delivery::{Engine, Wake};
 use crate::exit::{Exit, Failure};
-use crate::log::Log;
 use crate::role::Call;
 use crate::spool::{self, Lock, Spool};
-use crate::submit::{self, Crowd, Desk, Submitter, Visit};
+use crate::submit::{Submitter, Visit};
 use crate::sys::{self, Names, Reaped, Watch};
 use crate::transport;
-
-/// More clients than this are a mistake or an attack.
-const CROWD: Crowd =
-    Crowd { all: 100, per_uid: 20, idle: Duration::from_secs(60), whole: Duration::from_secs(600) };
 
 /// What the daemon and its deliveries take of descriptors.
 const DESCRIPTORS: u64 = 24;
@@ -39,6 +34,8 @@ const LAST_WORDS: Duration = Duration::from_millis(1500);
 
 pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
     sys::keep_memory_private();
+    // Before anything is open that could be taken for it.
+    let handed_over = reception::handed_over()?;
     let descriptors = sys::descriptors();
     if descriptors < DESCRIPTORS {
         return Err(Failure::new(
@@ -74,16 +71,10 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
             spool.root().display()
         ));
     }
-    let desk = Desk {
-        submitter: submitter.clone(),
-        spool: spool.clone(),
-        crowd: CROWD.within(descriptors - DESCRIPTORS),
-        clock: process::now,
-        judge,
-    };
+    let desk = reception::desk(&submitter, &spool, descriptors - DESCRIPTORS);
     let aside = Rc::new(process::open_log(&submitter, Box::new(io::stdout()))?);
     // Mail still comes by the other ways.
-    let listener = listen_at(&submitter.directories.sockets);
+    let listener = reception::open(handed_over, &submitter.directories.sockets, &log);
     let listener = listener.inspect_err(|error| log.caution(&format_args!("{error:#}"))).ok();
     let reach = sandbox::close(&submitter.directories, &spool, &log)?;
     let mut engine =
@@ -107,7 +98,7 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
         }
         if let Some(listener) = listener {
             let listener = UnixListener::from_std(listener).context("cannot watch the socket")?;
-            let visits = move |visit: Visit<'_>| note(&aside, visit);
+            let visits = move |visit: Visit<'_>| reception::note(&aside, visit);
             tokio::task::spawn_local(desk.serve(listener, door.subscribe(), visits));
         }
         engine.run(inbox).await;
@@ -206,27 +197,5 @@ async fn watch_queue(mut watch: Watch, wakes: mpsc::Sender<Wake>, mut bell: Bell
         if unheard && wakes.send(Wake::NewMail).await.is_err() {
             return;
         }
-    }
-}
-
-/// Listens at the first of the places whose folder we may write.
-fn listen_at(paths: &[PathBuf]) -> anyhow::Result<std::os::unix::net::UnixListener> {
-    let usable = |path: &&PathBuf| path.parent().is_some_and(|dir| sys::check_folder(dir).is_ok());
-    let path = paths.iter().find(usable).or(paths.last()).context("no place for the socket")?;
-    sys::listen(path).with_context(|| format!("cannot listen at {}", path.display()))
-}
-
-fn judge(error: submit::Error) -> (u8, String) {
-    let failure = Failure::from(error);
-    (failure.exit.code(), failure.to_string())
-}
-
-fn note(log: &Log, visit: Visit<'_>) {
-    match visit {
-        Visit::Queued { uid, pid, id } => log.submitted(id, uid, pid),
-        Visit::Refused { uid, pid, error } => log.not_submitted(uid, pid, &error),
-        Visit::Busy { uid } => log.crowded(uid),
-        Visit::Untold { count, uid } => log.not_told(count, uid),
-        Visit::Trouble(error) => log.trouble(None, &format_args!("cannot take mail in: {error}")),
     }
 }

@@ -6,6 +6,7 @@
 mod access;
 mod confine;
 mod fifo;
+mod handover;
 mod identity;
 mod inheritance;
 mod nameless;
@@ -19,6 +20,7 @@ mod watch;
 pub(crate) use access::check_folder;
 pub(crate) use confine::{Allowed, confine};
 pub(crate) use fifo::make_fifo;
+pub(crate) use handover::take_listener;
 pub(crate) use identity::{host_name, identity, no_new_privileges, user_name};
 pub(crate) use inheritance::{descriptors, own_what_we_make, shed_inheritance};
 pub(crate) use nameless::{O_TMPFILE, can_name_files, name_file, reopen};

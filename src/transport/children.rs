@@ -21,6 +21,9 @@ pub(crate) fn is_started(pid: u32) -> bool {
     started(|pids| pids.contains(&pid))
 }
 
+/// What tells of the daemon's own socket: sd_listen_fds(3).
+const OURS: &[&str] = &["LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDS", "LISTEN_FDNAMES"];
+
 /// A running program. Dropping it kills the program with all that it started, except what has
 /// left its group.
 #[derive(Debug)]
@@ -33,6 +36,9 @@ pub(super) struct Running {
 impl Running {
     pub(super) fn start(command: &mut Command) -> std::io::Result<Self> {
         sys::keep_exits()?;
+        for name in OURS {
+            command.env_remove(name);
+        }
         let child = command.process_group(0).kill_on_drop(true).spawn()?;
         let group = child.id();
         started(|pids| pids.extend(group));

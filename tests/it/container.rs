@@ -17,7 +17,7 @@ const MESSAGE: &str = "From: me@h.example\nSubject: x\n\nhi\n";
 const NOBODY: u32 = 65_534;
 
 /// The daemon as process 1; `None` where the system lets nobody make such a namespace.
-fn process_one(house: &House) -> Option<Command> {
+pub fn process_one(house: &House) -> Option<Command> {
     let unshare = |program: &str| {
         let mut command = Command::new("unshare");
         if !nix::unistd::geteuid().is_root() {

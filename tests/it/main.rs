@@ -1,6 +1,7 @@
 //! Behaviour, through the real binary: real processes, real files, real sockets, real TLS.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests are the outside")]
 
+mod activation;
 #[cfg(feature = "tls-anon-auth")]
 mod anonymous;
 mod bad_input;

@@ -181,7 +181,8 @@ const HOSTILE: &str = r#"
 for one in ("TEST_PREFIX", "CONFIG_DIR", "SPOOL_DIR"): environment["NULLMAILER_" + one] = "/tmp"
 environment.update(NULLMAILER_QUEUE="/bin/true", NULLMAILER_ADMINADDR="evil@x.y", NULLMAILER_ALLMAILFROM="evil@x.y",
     TZ=":/etc/shadow", TZDIR="/root", TMPDIR="/evil", HOME="/root", RUST_BACKTRACE="full", LD_PRELOAD="/evil.so",
-    LD_LIBRARY_PATH="/evil", LOCALDOMAIN="evil", MALLOC_TRACE="/tmp/evil", GCONV_PATH="/evil")
+    LD_LIBRARY_PATH="/evil", LOCALDOMAIN="evil", MALLOC_TRACE="/tmp/evil", GCONV_PATH="/evil",
+    LISTEN_PID=str(os.getpid()), LISTEN_FDS="evil")
 environment.update({"BIG%d" % n: "x" * 100000 for n in range(8)})
 args += ["-" * 100000] * 4
 "#;
