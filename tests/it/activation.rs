@@ -312,6 +312,41 @@ fn programs_that_are_not_the_daemon_take_no_notice() {
 }
 
 #[test]
+fn the_units_fit_each_other_and_packages_enable_the_daemon_alone() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/systemd");
+    let names = fs::read_dir(&folder).unwrap().map(|one| one.unwrap().file_name());
+    let is_unit = |name: &String| name.ends_with(".service") || name.ends_with(".socket");
+    let units: Vec<_> = names.map(|name| name.into_string().unwrap()).filter(is_unit).collect();
+    // cargo-deb would have each of them started.
+    assert_eq!(units, ["nullmailer.service"]);
+
+    if !has("systemd-analyze") {
+        return;
+    }
+    let house = House::new();
+    let read = |name| fs::read_to_string(folder.join(name)).unwrap();
+    let service = read("nullmailer.service");
+    let program = house.path("sbin/nullmailer-send").display().to_string();
+    assert!(
+        service.contains("\nRuntimeDirectoryPreserve=yes\n"),
+        "the socket goes with the daemon"
+    );
+    fs::write(
+        house.path("nullmailer.service"),
+        service.replace("/usr/sbin/nullmailer-send", &program),
+    )
+    .unwrap();
+    let socket = read("optional/nullmailer.socket");
+    assert!(socket.contains("\nListenStream=/run/nullmailer/submit\nSocketMode=0666\n"));
+    fs::write(house.path("nullmailer.socket"), socket).unwrap();
+    let mut verify = Command::new("systemd-analyze");
+    verify.args(["verify", "--man=no"]);
+    verify.args([house.path("nullmailer.service"), house.path("nullmailer.socket")]);
+    let ran = run(&mut verify, "").success();
+    assert_eq!(ran.stderr, "");
+}
+
+#[test]
 fn systemd_itself_hands_it_over() {
     if !has("systemd-socket-activate") {
         return;
