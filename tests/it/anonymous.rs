@@ -71,12 +71,12 @@ fn no_server_makes_anonymous_tls_hang_or_deliver_in_clear() {
     let server = Certificates::none("AECDH");
     for (way, says, dialogue) in [
         ("--tls", "closed the connection", "> close"),
-        ("--tls", "timed out", "> hang"),
-        ("--tls", "use starttls", "S: 220 hi\n> hang"),
+        ("--tls", "timed out", "> wait"),
+        ("--tls", "use starttls", "S: 220 hi\n> wait"),
         (
             "--tls",
             "cannot agree on anonymous TLS: ",
-            "S~ \\x16\\x03\\x03\\0\\x04\\xff\\xff\\xff\\xff\n> hang",
+            "S~ \\x16\\x03\\x03\\0\\x04\\xff\\xff\\xff\\xff\n> wait",
         ),
         ("--tls", "timed out", "> tls\n> hang"),
         ("--tls", "closed the connection", "> tls\n> cut"),

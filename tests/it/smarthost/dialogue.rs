@@ -14,7 +14,8 @@
 //! > chunk              reads what the last BDAT announced
 //! > stall              reads no more, for longer than a client with a limit of 1 s waits
 //! > nothing            the client must close without another byte
-//! > hang               says nothing until the client goes
+//! > hang               the same, where it is for the client to lose patience
+//! > wait               says nothing until the client goes, whatever it sends
 //! > close              no further byte to the client
 //! > cut                the same, without the end that TLS has
 //! ```
@@ -179,16 +180,13 @@ impl Player {
                 chunk.ok_or("the client left in a chunk")?;
             }
             ("stall", _) => std::thread::sleep(Duration::from_secs(3)),
-            ("nothing", _) => {
+            ("nothing" | "hang", _) => {
                 let rest = self.stream.rest();
                 if !rest.is_empty() {
                     return Err(format!("{:?} instead of nothing", String::from_utf8_lossy(&rest)));
                 }
             }
-            ("hang", _) => {
-                let rest = self.stream.rest();
-                self.heard.extend_from_slice(&rest);
-            }
+            ("wait", _) => drop(self.stream.rest()),
             ("close", _) => self.stream.close(),
             _ => panic!("{what:?} is nothing to do"),
         }

@@ -1,11 +1,11 @@
 //! The table of certificates and servers: which are taken, and what is said about the others.
 //!
-//! What rcgen and rustls can make is served by rustls in a thread; old and weak things come from
-//! the openssl program.
+//! What rcgen and rustls can make is served by rustls in a thread; old and weak things are in `old`.
 
 #[cfg(feature = "tls-anon-auth")]
 mod anonymous;
 mod desk;
+mod old;
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -16,8 +16,8 @@ use rustls::HandshakeKind;
 
 pub(super) use desk::pem;
 use desk::{
-    Desk, Issued, NAME, OpenSsl, ca_params, connect, has_openssl, insecure, params, refused,
-    set_up, verdict, words,
+    Desk, Issued, NAME, ca_params, connect, has_openssl, insecure, params, refused, set_up,
+    verdict, words,
 };
 
 #[test]
@@ -145,6 +145,7 @@ fn a_common_name_counts_only_in_a_listed_certificate() {
     let server = leaf.serve();
     let ca = desk.file("ca.pem", root.pem());
     refused(verdict(server.address, &ca, &[]), "has no subjectAltName");
+    insecure(server.address).unwrap();
     let listed = desk.file("listed.pem", leaf.pem());
     verdict(server.address, &listed, &[]).unwrap();
     refused(verdict(server.address, &listed, &["host=other.example"]), "has no subjectAltName");
@@ -305,119 +306,4 @@ fn a_server_that_speaks_first_is_told_from_one_that_speaks_tls() {
     refused(insecure(address), "use starttls");
     refused(insecure(address), "the server closed the connection");
     thread.join().unwrap();
-}
-
-/// A leaf under a CA of its own, made by openssl with these additions: `ca.crt`, `leaf.crt`.
-fn old_certificates(desk: &Desk, key: &str, digest: &str, extensions: Option<&str>) {
-    let ca_key = if key == "rsa:1024" { key } else { "rsa:2048" };
-    desk.openssl(&[
-        "req",
-        "-x509",
-        "-newkey",
-        ca_key,
-        "-nodes",
-        "-sha256",
-        "-subj",
-        "/CN=old ca",
-        "-addext",
-        "keyUsage=keyCertSign",
-        "-keyout",
-        "ca.key",
-        "-out",
-        "ca.crt",
-    ]);
-    desk.openssl(&[
-        "req",
-        "-newkey",
-        key,
-        "-nodes",
-        "-subj",
-        "/CN=mail.example",
-        "-keyout",
-        "leaf.key",
-        "-out",
-        "leaf.csr",
-    ]);
-    let mut args = vec![
-        "x509",
-        "-req",
-        "-in",
-        "leaf.csr",
-        "-CA",
-        "ca.crt",
-        "-CAkey",
-        "ca.key",
-        "-set_serial",
-        "5",
-        digest,
-        "-out",
-        "leaf.crt",
-    ];
-    if let Some(extensions) = extensions {
-        desk.file("ext", extensions);
-        args.extend(["-extfile", "ext"]);
-    }
-    desk.openssl(&args);
-}
-
-const SERVE: &[&str] = &["-cert", "leaf.crt", "-key", "leaf.key", "-cipher", "ALL:@SECLEVEL=0"];
-
-#[test]
-fn weak_certificates_are_refused_with_the_reason_and_insecure_takes_them_all() {
-    if !has_openssl() {
-        return;
-    }
-    let san = Some("subjectAltName=DNS:mail.example");
-    for (key, digest, extensions, reason) in [
-        ("rsa:2048", "-sha256", san, None),
-        ("rsa:4096", "-sha512", san, None),
-        ("rsa:2048", "-sha1", san, Some("no longer trusted, such as SHA-1")),
-        ("rsa:1024", "-sha256", san, Some("RSA below 2048 bits")),
-        // Without extensions openssl makes version 1.
-        ("rsa:2048", "-sha256", None, Some("X.509 version 1")),
-    ] {
-        let desk = Desk::new();
-        old_certificates(&desk, key, digest, extensions);
-        let server = OpenSsl::serve(&desk, SERVE);
-        let ca = desk.0.path().join("ca.crt");
-        match (verdict(server.address, &ca, &[]), reason) {
-            (Ok(_), None) => {}
-            (verdict, Some(reason)) => refused(verdict, reason),
-            (Err(sentence), None) => panic!("{key} {digest}: {sentence}"),
-        }
-        let server = OpenSsl::serve(&desk, SERVE);
-        insecure(server.address).unwrap_or_else(|e| panic!("insecure, {key} {digest}: {e}"));
-    }
-}
-
-#[test]
-fn what_rustls_does_not_speak_fails_with_a_sentence() {
-    if !has_openssl() {
-        return;
-    }
-    let desk = Desk::new();
-    old_certificates(&desk, "rsa:2048", "-sha256", Some("subjectAltName=DNS:mail.example"));
-    let only = |args: &[&str]| {
-        let args = [&["-cert", "leaf.crt", "-key", "leaf.key"], args].concat();
-        let server = OpenSsl::serve(&desk, &args);
-        insecure(server.address)
-    };
-    refused(only(&["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"]), "neither TLS 1.2 nor");
-    refused(
-        only(&["-tls1_2", "-cipher", "AES256-GCM-SHA384"]),
-        "no cipher or key exchange in common",
-    );
-    refused(
-        only(&["-tls1_2", "-cipher", "DHE-RSA-AES256-GCM-SHA384"]),
-        "no cipher or key exchange",
-    );
-    refused(only(&["-tls1_2", "-cipher", "ECDHE-RSA-AES256-SHA"]), "no cipher or key exchange");
-    refused(only(&["-tls1_3", "-groups", "P-521"]), "in common");
-    refused(
-        only(&["-tls1_2", "-nocert", "-cipher", "aNULL:@SECLEVEL=0"]),
-        "no cipher or key exchange",
-    );
-    only(&["-tls1_2", "-cipher", "ECDHE-RSA-AES256-GCM-SHA384"]).unwrap();
-    // A handshake signed with SHA-1 only.
-    only(&["-tls1_2", "-sigalgs", "RSA+SHA1", "-cipher", "ALL:@SECLEVEL=0"]).unwrap();
 }
