@@ -34,6 +34,7 @@ mod report;
 mod sandbox;
 mod send;
 mod sendmail;
+mod sessions;
 mod setuid;
 mod smarthost;
 mod smtp;

@@ -16,6 +16,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use sha2::Digest as _;
+
 pub use dialogue::Dialogue;
 pub use sink::{Answer, Received, Sink};
 
@@ -202,6 +204,14 @@ impl Stream {
         Some(())
     }
 
+    /// Whether the handshake took up an earlier session; `None` without one of rustls.
+    pub fn is_resumed(&self) -> Option<bool> {
+        match &self.link {
+            Link::Tls(tls) => Some(tls.conn.handshake_kind()? == rustls::HandshakeKind::Resumed),
+            _ => None,
+        }
+    }
+
     pub fn is_secure(&self) -> bool {
         !matches!(self.link, Link::Plain(_))
     }
@@ -240,6 +250,8 @@ impl Stream {
 pub struct Certificates {
     /// The authority, for `x509cafile`.
     pub authority: String,
+    /// The server's own, for `tls-pin`.
+    pub pin: String,
     pub server: Acceptor,
 }
 
@@ -261,7 +273,10 @@ impl Certificates {
             .with_no_client_auth()
             .with_single_cert(vec![leaf.der().clone()], key.into())
             .unwrap();
-        Self { authority: pem(authority.der()), server: Acceptor::Rustls(Arc::new(server)) }
+        let digest = sha2::Sha256::digest(leaf.der());
+        let pin = digest.iter().fold("sha256:".to_owned(), |pin, byte| format!("{pin}{byte:02x}"));
+        let authority = pem(authority.der());
+        Self { authority, pin, server: Acceptor::Rustls(Arc::new(server)) }
     }
 
     /// None at all, for a server that has nothing but these suites.
@@ -273,7 +288,11 @@ impl Certificates {
         context.set_cipher_list(suites).unwrap();
         context.set_max_proto_version(Some(SslVersion::TLS1_2)).unwrap();
         context.set_tmp_dh(&openssl::dh::Dh::get_2048_256().unwrap()).unwrap();
-        Self { authority: String::new(), server: Acceptor::Anonymous(context.build()) }
+        Self {
+            authority: String::new(),
+            pin: String::new(),
+            server: Acceptor::Anonymous(context.build()),
+        }
     }
 }
 

@@ -41,6 +41,8 @@ pub struct Received {
     /// Which connection it came over, from 0.
     pub connection: usize,
     pub secure: bool,
+    /// Whether its TLS took up an earlier session.
+    pub resumed: bool,
     /// The argument of EHLO or HELO.
     pub helo: String,
     pub sender: String,
@@ -372,6 +374,7 @@ impl Talk {
         let received = Received {
             connection: self.number,
             secure: self.stream.is_secure(),
+            resumed: self.stream.is_resumed() == Some(true),
             helo: self.helo.clone(),
             sender: open.sender,
             parameters: open.parameters,
