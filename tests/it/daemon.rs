@@ -122,6 +122,15 @@ impl Daemon {
         self.log.0.lock().unwrap().clone()
     }
 
+    /// Ends it by a signal that it does not catch, and returns all that it has logged and said on stderr.
+    pub fn die_of(mut self, signal: Signal) -> String {
+        use std::os::unix::process::ExitStatusExt as _;
+        self.signal(signal);
+        assert_eq!(self.child.wait().unwrap().signal(), Some(signal as i32));
+        let said = std::io::read_to_string(self.child.stderr.take().unwrap()).unwrap();
+        said + &self.log().join("\n")
+    }
+
     /// Ends it as a crash does.
     pub fn crash(mut self) {
         self.child.kill().unwrap();

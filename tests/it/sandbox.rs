@@ -280,6 +280,29 @@ fn a_password_is_nowhere_but_on_the_wire() {
 }
 
 #[test]
+fn a_daemon_that_a_signal_ends_shows_no_password_and_leaves_no_core() {
+    use base64::Engine as _;
+    use nix::sys::signal::Signal;
+    let marker = "correct-horse-battery";
+    let coded = base64::engine::general_purpose::STANDARD.encode(format!("\0me\0{marker}"));
+    for signal in [Signal::SIGABRT, Signal::SIGQUIT, Signal::SIGXCPU] {
+        let sink = Sink::new().offers(&["AUTH PLAIN"]).answers("AUTH*", "235 2.7.0 ok");
+        let house = house(&sink.remote(&format!("user=me pass={marker}")));
+        let mut command = house.command("nullmailer-send");
+        // Where a core file would be, on a machine that names them so; with every reason to tell much.
+        command.current_dir(house.path("queue")).env("RUST_BACKTRACE", "full");
+        let daemon = Daemon::spawn(command);
+        queue(&house, "a@x.example");
+        daemon.wait_for_line("Delivery complete, 0 message(s) remain.");
+        assert!(sink.commands().contains(&format!("AUTH PLAIN {coded}")));
+        let said = daemon.die_of(signal);
+        assert!(said.contains("configured remotes="), "{said}");
+        assert!(!said.contains(marker) && !said.contains(&coded), "{signal}: {said}");
+        assert!(house.names("").iter().all(|name| !name.contains("core")), "{signal}");
+    }
+}
+
+#[test]
 fn a_password_that_everybody_can_read_is_worth_a_line_with_what_to_do() {
     use std::os::unix::fs::PermissionsExt as _;
     let house = house("127.0.0.1 smtp user=me pass=secret\n127.0.0.1 smtp user=me passfile=pass\n");
