@@ -12,6 +12,34 @@ version() { # NAME PACKAGE
     printf '%s %s\n' "$1" "$(dpkg-query -W -f '${Version}' "$2")" >"/interop/$SERVER.version"
 }
 
+# Installs Postfix and has it deliver mail for x.example to INBOX. The rest of its main.cf is stdin.
+install_postfix() { # NAME [PACKAGE]...
+    name=$1
+    shift
+    install_packages postfix "$@" </dev/null
+    version "$name" postfix
+    INBOX=/var/mail/inbox
+    mkdir -p $INBOX/box && chown -R mail:mail $INBOX
+    cat >/etc/postfix/main.cf <<'EOF'
+compatibility_level = 3.6
+myhostname = mail.example
+mydestination =
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+maillog_file = /var/log/mail.log
+virtual_mailbox_domains = x.example
+virtual_mailbox_base = /var/mail/inbox
+virtual_mailbox_maps = static:box/
+virtual_uid_maps = static:8
+virtual_gid_maps = static:8
+virtual_minimum_uid = 1
+mynetworks = 127.0.0.0/8
+EOF
+    cat >>/etc/postfix/main.cf
+    # Nothing on port 25, and no chroot in a chroot.
+    sed -i -E '/^smtp +inet/d; s/^([a-z]+ +(unix|inet|fifo) +[^ ]+ +[^ ]+) +y /\1 n /' /etc/postfix/master.cf
+}
+
 # A port of loopback on which something listens.
 wait_for_port() {
     for _ in $(seq 200); do
@@ -48,10 +76,10 @@ send() { # REMOTE-LINE RECIPIENT [BODY-FILE]
 
 last_line() { printf '%s\n' "$LOG" | grep -E ' (sent|deferred|failed) |Sending failed|Sent file' | tail -1; }
 
-# The file with the message; it may take the server a moment.
+# The file with the message; it may take the server a moment. What lies in the tmp of a Maildir is not there yet.
 arrived() {
     for _ in $(seq 100); do
-        FOUND=$(grep -rl "^Subject: $TOKEN" "$INBOX" 2>/dev/null | head -1)
+        FOUND=$(grep -rl --exclude-dir=tmp "^Subject: $TOKEN" "$INBOX" 2>/dev/null | head -1)
         [ -n "$FOUND" ] && return
         sleep 0.1
     done
@@ -80,11 +108,11 @@ arrives() { # LABEL REMOTE-LINE PATTERN [RECIPIENT] [BODY-FILE]
 }
 
 # The message stays in the queue, nothing bounces, and the log says why.
-stays() { # LABEL REMOTE-LINE PATTERN [RECIPIENT]
+stays() { # LABEL REMOTE-LINE PATTERN [RECIPIENT] [NOTE]
     send "$2" "${4:-inbox@x.example}"
     if [ "$(ls "$H/queue/queue" | wc -l)" = 1 ] && [ -z "$(ls "$H/queue/failed")" ] &&
         printf '%s\n' "$LOG" | grep -qE "$3"; then
-        row "$1" passed "kept: $(printf '%s\n' "$LOG" | grep -oE "$3" | head -1)"
+        row "$1" passed "${5:-kept: $(printf '%s\n' "$LOG" | grep -oE "$3" | head -1)}"
     else
         row "$1" failed "$(last_line)"
         printf '%s\n' "$LOG" >&2
@@ -104,8 +132,12 @@ bounces() { # LABEL REMOTE-LINE PATTERN RECIPIENT [BODY-FILE]
     rm -rf "$H"
 }
 
-# Something that has to be in a file by now.
+# Something that the server has to write into its log; it may take it a moment.
 says() { # LABEL FILE PATTERN
+    for _ in $(seq 100); do
+        grep -qE "$3" "$2" && break
+        sleep 0.1
+    done
     if grep -qE "$3" "$2"; then
         row "$1" passed "by the server's log"
     else

@@ -5,29 +5,9 @@ set -eu
 SERVER=postfix-limits
 . /interop/lib.sh
 
-install_packages postfix
-version 'Postfix, with limits' postfix
-
-INBOX=/var/mail/inbox
-mkdir -p $INBOX/box && chown -R mail:mail $INBOX
-cat >/etc/postfix/main.cf <<'EOF'
-compatibility_level = 3.6
-myhostname = mail.example
-mydestination =
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-maillog_file = /var/log/mail.log
-virtual_mailbox_domains = x.example
-virtual_mailbox_base = /var/mail/inbox
-virtual_mailbox_maps = static:box/
-virtual_uid_maps = static:8
-virtual_gid_maps = static:8
-virtual_minimum_uid = 1
-mynetworks = 127.0.0.0/8
+install_postfix 'Postfix, with limits' <<'EOF'
 smtpd_client_event_limit_exceptions =
 EOF
-# Nothing on port 25, and no chroot in a chroot.
-sed -i -E '/^smtp +inet/d; s/^([a-z]+ +(unix|inet|fifo) +[^ ]+ +[^ ]+) +y /\1 n /' /etc/postfix/master.cf
 cat >>/etc/postfix/master.cf <<'EOF'
 127.0.0.1:52511 inet n - n - - smtpd -o syslog_name=grey -o { smtpd_recipient_restrictions = check_policy_service unix:private/grey, permit_mynetworks, reject }
 127.0.0.1:52512 inet n - n - - smtpd -o syslog_name=few -o smtpd_recipient_limit=10

@@ -3,26 +3,8 @@ set -eu
 SERVER=postfix
 . /interop/lib.sh
 
-install_packages postfix dovecot-core
-version Postfix postfix
-
-INBOX=/var/mail/inbox
-mkdir -p $INBOX/box && chown -R mail:mail $INBOX
-cat >/etc/postfix/main.cf <<'EOF'
-compatibility_level = 3.6
-myhostname = mail.example
-mydestination =
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-maillog_file = /var/log/mail.log
-virtual_mailbox_domains = x.example
-virtual_mailbox_base = /var/mail/inbox
-virtual_mailbox_maps = static:box/
-virtual_uid_maps = static:8
-virtual_gid_maps = static:8
-virtual_minimum_uid = 1
+install_postfix Postfix dovecot-core <<'EOF'
 message_size_limit = 1000000
-mynetworks = 127.0.0.0/8
 smtputf8_enable = yes
 smtpd_recipient_restrictions = check_recipient_access inline:{{grey@x.example=450 4.2.0 greylisted} {gone@x.example=550 5.1.1 gone}}, permit_mynetworks, reject
 smtpd_tls_cert_file = /interop/server.pem
@@ -34,8 +16,6 @@ smtpd_sasl_type = dovecot
 smtpd_sasl_path = inet:127.0.0.1:12345
 qmqpd_authorized_clients = 127.0.0.0/8
 EOF
-# Nothing on port 25, and no chroot in a chroot.
-sed -i -E '/^smtp +inet/d; s/^([a-z]+ +(unix|inet|fifo) +[^ ]+ +[^ ]+) +y /\1 n /' /etc/postfix/master.cf
 cat >>/etc/postfix/master.cf <<'EOF'
 127.0.0.1:52501 inet n - n - - smtpd -o smtpd_tls_security_level=may
 127.0.0.1:52502 inet n - n - - smtpd -o smtpd_tls_wrappermode=yes
