@@ -27,6 +27,7 @@ mod mailq;
 mod manual;
 mod names;
 mod planted;
+mod proofs;
 mod protocols;
 mod qmqp;
 mod queue;

@@ -98,3 +98,24 @@ fn a_first_recipient_that_is_refused_with_552_is_full_and_not_one_too_many() {
     assert_eq!(sink.messages()[0].recipients, ["b@x.example"], "{log}");
     assert_eq!(house.names("failed").len(), 1, "{log}");
 }
+
+#[test]
+fn what_was_asked_of_delivery_is_said_to_a_server_with_dsn_and_to_no_other() {
+    for offers in [&["DSN"][..], &[]] {
+        let sink = Sink::new().offers(offers);
+        let house = House::new();
+        house.control("remotes", &sink.remote("")).control("pausetime", "0");
+        let input = "a@b.c NOTIFY=FAILURE,DELAY RET=HDRS ENVID=x+2By\nd+e@x.example\n\n\nhi\n";
+        house.run("nullmailer-queue", [""; 0], input).success();
+        house.run("nullmailer-send", [""; 0], "").success();
+        let commands = sink.commands();
+        let said = |command: &str| commands.iter().any(|one| one == command);
+        if offers.is_empty() {
+            assert!(said("MAIL FROM:<a@b.c>") && said("RCPT TO:<d+e@x.example>"), "{commands:?}");
+        } else {
+            let rcpt = "RCPT TO:<d+e@x.example> NOTIFY=FAILURE,DELAY ORCPT=rfc822;d+2Be@x.example";
+            assert!(said("MAIL FROM:<a@b.c> RET=HDRS ENVID=x+2By"), "{commands:?}");
+            assert!(said(rcpt), "{commands:?}");
+        }
+    }
+}

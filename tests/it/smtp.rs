@@ -196,3 +196,29 @@ fn recipients_beyond_what_a_server_takes_are_for_the_caller_to_send_apart() {
     smtp(&House::new(), &[&port(sink.port())], "s@x\na@x\nb@x\n\nSubject: x\n\n").exit(16);
     assert!(sink.messages().is_empty());
 }
+
+#[test]
+fn an_address_that_looks_odd_goes_out_as_it_is() {
+    let long = format!("{}@x.example", "l".repeat(65));
+    let odd = [
+        "root@localhost",
+        "a..b@x",
+        ".a@x",
+        "\"\"@x",
+        "\"john doe\"@x",
+        "\"a>\\\"b\"@x",
+        "Mixed.Case@X.Example",
+        "a@x.",
+        "a@-dash.x",
+        "a@[IPv6:::1]",
+        &long,
+    ];
+    let sink = Sink::new();
+    let mail = format!("s..s@x\n{}\n\nSubject: x\n\n", odd.join("\n"));
+    smtp(&House::new(), &[&port(sink.port())], mail).success();
+    let sent: Vec<_> = odd.iter().map(|address| format!("RCPT TO:<{address}>")).collect();
+    let commands = sink.commands();
+    assert!(commands.iter().any(|command| command == "MAIL FROM:<s..s@x>"), "{commands:?}");
+    let said: Vec<_> = commands.into_iter().filter(|command| command.starts_with("RCPT")).collect();
+    assert_eq!(said, sent);
+}

@@ -16,6 +16,7 @@
 //! > nothing            the client must close without another byte
 //! > hang               the same, where it is for the client to lose patience
 //! > wait               says nothing until the client goes, whatever it sends
+//! > anything           waits until the client has sent something
 //! > close              no further byte to the client
 //! > cut                the same, without the end that TLS has
 //! ```
@@ -186,6 +187,7 @@ impl Player {
                     return Err(format!("{:?} instead of nothing", String::from_utf8_lossy(&rest)));
                 }
             }
+            ("anything", _) => drop(self.stream.more()),
             ("wait", _) => drop(self.stream.rest()),
             ("close", _) => self.stream.close(),
             _ => panic!("{what:?} is nothing to do"),
