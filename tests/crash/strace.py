@@ -8,7 +8,8 @@ import subprocess
 CALLS = ("openat,open,creat,write,pwrite64,writev,pwritev,pwritev2,fsync,fdatasync,sync_file_range,link,linkat,rename,"
          "renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,mknod,mknodat,symlink,symlinkat,truncate,ftruncate,fallocate,"
          "chmod,fchmod,fchmodat,chown,fchown,lchown,fchownat,sendfile,sendto,copy_file_range,splice,utimensat,flock")
-LINE = re.compile(r"(\d+) +(\w+)\((.*)\) += (.*)$")
+# Without a number where one thread is watched.
+LINE = re.compile(r"(?:(\d+) +)?(\w+)\((.*)\) += (.*)$")
 FAULTS = {
     "killed": "signal=SIGKILL",
     "EIO": "error=EIO",
