@@ -13,7 +13,9 @@ binary=$(realpath "${BINARY:-target/debug/nullmailer}")
 matrix=${MATRIX:-docs/interop.md}
 [ $# -gt 0 ] || set -- postfix exim opensmtpd postfix-limits
 [ "$(id -u)" = 0 ] || { echo "run.sh: must be root" >&2; exit 77; }
-[ -x "$binary" ] || { echo "run.sh: $binary is not there: build it first" >&2; exit 66; }
+for needed in "$binary" ${ANONYMOUS:+"$ANONYMOUS"}; do
+    [ -x "$needed" ] || { echo "run.sh: $needed is not there to be run: build it first" >&2; exit 66; }
+done
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
