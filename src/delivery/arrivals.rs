@@ -3,6 +3,7 @@
 //!
 //! The engine's alone. It knows names and times; whether a file is empty it is told.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ const LATE: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Arrivals {
     /// Names that were made, and since when they were known to be empty.
-    made: Vec<(OsString, Option<Instant>)>,
+    made: BTreeMap<OsString, Option<Instant>>,
     /// When the trigger was last pulled.
     pulled: Option<Instant>,
     due: Option<Instant>,
@@ -29,11 +30,11 @@ impl Arrivals {
     /// whole.
     pub(super) fn add(&mut self, made: Vec<OsString>, written: &[OsString], now: Instant) {
         for name in made {
-            if !self.made.iter().any(|(known, _)| *known == name) {
-                self.made.push((name, None));
-            }
+            self.made.entry(name).or_default();
         }
-        self.made.retain(|(name, _)| !written.contains(name));
+        for name in written {
+            self.made.remove(name);
+        }
         if !self.made.is_empty() {
             // The word that a name was made may come after the trigger that was pulled for it; who
             // is writing has begun a moment later.
@@ -64,12 +65,12 @@ impl Arrivals {
         for (name, since) in std::mem::take(&mut self.made) {
             let since = since.unwrap_or(now);
             if now < since + WRITING && is_empty(&name) {
-                self.made.push((name, Some(since)));
+                self.made.insert(name, Some(since));
             } else {
                 whole.push(name);
             }
         }
-        self.due = self.made.iter().filter_map(|(_, since)| *since).min().map(|at| at + WRITING);
+        self.due = self.made.values().flatten().min().map(|at| *at + WRITING);
         whole
     }
 }
