@@ -103,13 +103,9 @@ impl From<crate::role::Refusal> for Failure {
 
 impl From<crate::config::Error> for Failure {
     fn from(error: crate::config::Error) -> Self {
-        const ENFILE: i32 = 23;
-        const EMFILE: i32 = 24;
         let exit = match &error {
             // Nothing is wrong with the file.
-            crate::config::Error::Read { source, .. }
-                if matches!(source.raw_os_error(), Some(ENFILE | EMFILE)) =>
-            {
+            crate::config::Error::Read { source, .. } if crate::sys::lacks_descriptors(source) => {
                 Exit::TempFail
             }
             _ => Exit::Config,

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::{fs, io};
 
+use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{AccessFlags, faccessat};
 
 /// Whether this process, with its effective ids, may make and remove names in the folder.
@@ -19,4 +21,15 @@ pub(crate) fn check_folder(dir: &Path) -> io::Result<()> {
         }
         Err(errno) => Err(errno.into()),
     }
+}
+
+/// How many descriptors this process may have.
+pub(crate) fn descriptors() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft)
+}
+
+/// Whether this process, or the system, has no descriptor left.
+pub(crate) fn lacks_descriptors(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::EMFILE | Errno::ENFILE))
 }

@@ -24,11 +24,6 @@ pub(crate) fn shed_inheritance() {
     close_strays();
 }
 
-/// How many descriptors this process may have.
-pub(crate) fn descriptors() -> u64 {
-    getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft)
-}
-
 const FIRST_STRAY: i32 = 3;
 
 fn close_strays() {

@@ -17,12 +17,12 @@ mod socket;
 mod space;
 mod watch;
 
-pub(crate) use access::check_folder;
+pub(crate) use access::{check_folder, descriptors, lacks_descriptors};
 pub(crate) use confine::{Allowed, confine};
 pub(crate) use fifo::make_fifo;
 pub(crate) use handover::take_listener;
 pub(crate) use identity::{host_name, identity, no_new_privileges, user_name};
-pub(crate) use inheritance::{descriptors, own_what_we_make, shed_inheritance};
+pub(crate) use inheritance::{own_what_we_make, shed_inheritance};
 pub(crate) use nameless::{O_TMPFILE, can_name_files, name_file, reopen};
 pub(crate) use processes::{Reaped, is_alive, kill_group, reap_orphan};
 pub(crate) use secrecy::keep_memory_private;
