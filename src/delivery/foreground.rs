@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use tokio::task::LocalSet;
 
-use super::attempt::{Verdict, attempt};
-use super::bounce::Bouncer;
-use super::ledger::Ledger;
-use super::plan::Plan;
+use super::outcome::{Attempt, Bouncer, Ledger, Told};
+use super::queue::Lane;
+use super::remote::{Plan, Sites, Stir};
 use crate::config::Settings;
 use crate::log::Log;
 use crate::mail::{Outcome, Reason};
@@ -43,43 +42,43 @@ pub(crate) fn deliver_now(
     let (mut incoming, envelope) = submitter.prepare(spool, submission)?;
     let entry = incoming.entry(envelope)?;
     let dialer = Dialer::new(settings.helo.clone(), submitter.directories.protocols.clone());
-    let plan = Plan::new(settings, dialer);
-    let tried = LocalSet::new().block_on(runtime, async {
-        let pending = entry.pending();
-        let tried = attempt(&plan, log, &entry, pending, Duration::ZERO, &Ledger::default()).await;
+    let (mut sites, stir) = (Sites::default(), Stir::default());
+    let plan = Plan::new(settings, dialer, None, &mut sites, &stir, 0);
+    let time = entry.arrival;
+    let mut ledger = Ledger::open(&entry, time);
+    LocalSet::new().block_on(runtime, async {
+        let attempt = Attempt { plan: &plan, log, entry: &entry, age: Duration::ZERO, book: None };
+        attempt.run(plan.routes_of(Lane::default()), &mut ledger, None).await;
         plan.close().await;
-        tried
     });
-    let is_sent = |one: &&Verdict| matches!(one.outcome, Outcome::Sent(_));
-    if tried.verdicts.iter().all(|one| is_sent(&one)) {
+    let lines = ledger.lines();
+    if lines.iter().all(|line| line.is_sent()) {
         return Ok(Handed::Delivered);
     }
-    let refused: Vec<_> =
-        tried.verdicts.iter().filter(|one| matches!(one.outcome, Outcome::Failed(_))).collect();
-    if refused.len() == tried.verdicts.len()
-        && let Some(Outcome::Failed(reason)) = refused.first().map(|one| &one.outcome)
+    if lines.iter().all(|line| line.is_failed())
+        && let Some(Outcome::Failed(reason)) = lines.first().map(|line| line.outcome())
     {
         return Ok(Handed::Refused(reason.clone()));
     }
-    let time = entry.arrival;
     let mut bounced = true;
-    if !refused.is_empty() {
+    let failed = ledger.untold();
+    if !failed.is_empty() {
         // Others are served or wait: whoever was refused without a bounce stays with the queue, so
         // that the caller does not send to all of them again.
-        match bouncer.bounce(&plan.settings, &entry, &refused, time) {
-            Ok(bounce) => log.bounce(&entry.id, bounce),
+        match bouncer.bounce(&plan.settings, &entry, &failed, time) {
+            Ok(Told::Done(bounce)) => log.bounce(&entry.id, bounce),
+            Ok(Told::NoRoom(_)) => bounced = false,
             Err(error) => {
                 log.trouble(Some(&entry.id), &error);
                 bounced = false;
             }
         }
-        if bounced && tried.waiting().next().is_none() {
+        if bounced && !ledger.waits() {
             return Ok(Handed::Delivered);
         }
     }
-    let is_known = |one: &&Verdict| bounced || !matches!(one.outcome, Outcome::Failed(_));
-    let events: Vec<_> = tried.verdicts.iter().filter(is_known).map(Verdict::event).collect();
+    let events = ledger.events(|line| bounced || !line.is_failed());
     let request = &entry.envelope.request;
-    incoming.commit(&Prior { request, events: &events, attempt: tried.tried, time })?;
+    incoming.commit(&Prior { request, events: &events, attempt: ledger.is_tried(), time })?;
     Ok(Handed::Queued)
 }

@@ -2,25 +2,16 @@
 //!
 //! Used by `roles/send` (the daemon) and by whoever delivers in the foreground. It runs on one
 //! thread; a message is with one deliverer at a time; memory does not grow with messages beyond
-//! the [`index`].
+//! the index of `queue`. On its shelves: `engine` is the loop, `queue` what waits, `remote` where mail
+//! goes, `outcome` what becomes of it.
 
-mod arrivals;
-mod attempt;
-mod bounce;
 mod engine;
 mod foreground;
-mod health;
-mod index;
-mod ledger;
-mod pace;
-mod plan;
-mod pool;
-mod quota;
-mod schedule;
-mod settle;
-mod width;
+mod outcome;
+mod queue;
+mod remote;
 
-pub(crate) use bounce::Bouncer;
-pub(crate) use engine::{Engine, Wake};
+pub(crate) use engine::{Engine, Query, RemoteStatus, Status, Wake};
 pub(crate) use foreground::{Handed, deliver_now};
-pub(crate) use schedule::RetrySchedule;
+pub(crate) use outcome::Bouncer;
+use queue::RetrySchedule;

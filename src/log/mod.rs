@@ -10,6 +10,7 @@ mod sink;
 
 use std::fmt::Display;
 use std::path::Path;
+use std::time::Duration;
 
 use self::event::{Event, Severity};
 pub(crate) use self::manager::Manager;
@@ -58,8 +59,8 @@ pub(crate) enum Bounce {
     Double,
     /// NOTIFY has no FAILURE.
     Unwanted,
-    /// More than `bouncelimit`.
-    TooMany,
+    /// `bouncelimit` is 0.
+    Off,
 }
 
 impl Log {
@@ -217,10 +218,22 @@ impl Log {
             Bounce::Queued => self.bouncing(id),
             Bounce::Double => self.no_double_bounce(id),
             Bounce::Unwanted => self.not_bounced(id, "its sender does not want to know"),
-            Bounce::TooMany => {
-                self.not_bounced(id, "bouncelimit is reached; the message is kept in failed/");
+            Bounce::Off => {
+                self.not_bounced(id, "bouncelimit is 0; the message is kept in failed/");
             }
         }
+    }
+
+    /// The sender will be told later: until then the message stays in the queue.
+    pub(crate) fn bounce_waits(&self, id: &QueueId) {
+        let event = Event::new(Severity::Notice, "bounce-waits").with("id", id);
+        self.write(&event.with("why", "bouncelimit is reached"));
+    }
+
+    /// Everybody has had an answer, and yet the message was in the queue.
+    pub(crate) fn nobody_left(&self, id: &QueueId) {
+        let why = "nobody waits for it and nobody failed; it is kept in failed/";
+        self.write(&Event::new(Severity::Error, "anomaly").with("id", id).with("why", why));
     }
 
     pub(crate) fn bouncing(&self, id: &QueueId) {
@@ -264,6 +277,19 @@ impl Log {
 
     pub(crate) fn remote_recovered(&self, remote: &Remote) {
         self.write(&Event::new(Severity::Notice, "remote-works").with("remote", &remote.host));
+    }
+
+    /// How many messages there are: due, waiting for their own clock, and being delivered.
+    pub(crate) fn status(&self, due: usize, later: usize, running: usize) {
+        let event = Event::new(Severity::Notice, "status").with("due", due).with("later", later);
+        self.write(&event.with("running", running));
+    }
+
+    /// How a remote stands; for one that is unwell, why and how long it rests.
+    pub(crate) fn remote_status(&self, host: &str, trouble: Option<(&dyn Display, Duration)>) {
+        let event = Event::new(Severity::Notice, "remote-status").with("remote", host);
+        let event = event.with_some("rests", trouble.as_ref().map(|(_, rest)| rest.as_secs()));
+        self.write(&event.with_some("error", trouble.map(|(why, _)| why)));
     }
 
     /// Something that start-up put right.

@@ -41,6 +41,18 @@ impl Reason {
         Self::Local { status, text: text.to_string() }
     }
 
+    /// Reads back what [`fmt::Display`] has written, as far as it can be told from one line.
+    pub(crate) fn recall(text: &str) -> Self {
+        let (first, rest) = text.split_once(' ').unwrap_or((text, ""));
+        if let Some(code) = first.parse().ok().filter(|code| (200..600).contains(code)) {
+            return Self::Remote(Reply { code, lines: vec![rest.to_owned()] });
+        }
+        match EnhancedCode::parse(text) {
+            Some(status) => Self::local(status, rest),
+            None => Self::local(EnhancedCode::new(4, 0, 0), text),
+        }
+    }
+
     pub(crate) fn status(&self) -> EnhancedCode {
         match self {
             Self::Remote(reply) => reply.status(),
@@ -67,6 +79,18 @@ mod tests {
     fn a_refused_recipient_fails_and_a_busy_one_waits() {
         assert!(matches!(judge(Reply::new(550, "no")), Outcome::Failed(_)));
         assert!(matches!(judge(Reply::new(450, "later")), Outcome::Deferred(_)));
+    }
+
+    #[test]
+    fn a_reason_is_the_same_after_it_was_written_and_read_back() {
+        let reasons = [
+            Reason::Remote(Reply::new(450, "4.2.2 mailbox is full")),
+            Reason::local(EnhancedCode::new(4, 4, 1), "connect: Connection refused"),
+        ];
+        for reason in reasons {
+            assert_eq!(Reason::recall(&reason.to_string()), reason);
+        }
+        assert_eq!(Reason::recall("what?").to_string(), "4.0.0 what?");
     }
 
     #[test]

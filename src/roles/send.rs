@@ -12,15 +12,16 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 use tokio::time::timeout;
 
 use super::bell::Bell;
 use super::{process, reception, sandbox};
 use crate::config::Settings;
-use crate::delivery::{Engine, Wake};
+use crate::delivery::{Engine, Query, RemoteStatus, Status, Wake};
 use crate::exit::{Exit, Failure};
+use crate::log::Log;
 use crate::role::Call;
 use crate::spool::{self, Lock, Spool};
 use crate::submit::{Submitter, Visit};
@@ -87,7 +88,7 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
         let door = Rc::new(watch::Sender::new(false));
         let mut bell = Bell::new(spool, wakes.clone(), Rc::clone(&aside));
         bell.hang(trigger);
-        listen(&wakes, &door)?;
+        listen(&wakes, &door, &aside)?;
         if alone {
             let children = signal(SignalKind::child()).context("cannot catch signals")?;
             tokio::task::spawn_local(reap(children));
@@ -150,27 +151,54 @@ async fn reap(mut children: Signal) {
 }
 
 /// Turns the signals into wakes, from now on.
-fn listen(wakes: &mpsc::Sender<Wake>, door: &Rc<watch::Sender<bool>>) -> anyhow::Result<()> {
-    for (kind, wake) in [
-        (SignalKind::alarm(), Wake::Flush),
-        (SignalKind::hangup(), Wake::Reload),
-        (SignalKind::terminate(), Wake::Stop),
-        (SignalKind::interrupt(), Wake::Stop),
-    ] {
+fn listen(
+    wakes: &mpsc::Sender<Wake>,
+    door: &Rc<watch::Sender<bool>>,
+    log: &Rc<Log>,
+) -> anyhow::Result<()> {
+    let kinds = [
+        SignalKind::alarm(),
+        SignalKind::hangup(),
+        SignalKind::terminate(),
+        SignalKind::interrupt(),
+        SignalKind::user_defined1(),
+    ];
+    for kind in kinds {
         let mut signals = signal(kind).context("cannot catch signals")?;
-        let (wakes, door) = (wakes.clone(), Rc::clone(door));
+        let (wakes, door, log) = (wakes.clone(), Rc::clone(door), Rc::clone(log));
         tokio::task::spawn_local(async move {
             while signals.recv().await.is_some() {
-                if matches!(wake, Wake::Stop) {
-                    close(&door).await;
-                }
-                if wakes.send(wake.clone()).await.is_err() {
+                let wake = match kind {
+                    _ if kind == SignalKind::alarm() => Wake::Flush,
+                    _ if kind == SignalKind::hangup() => Wake::Reload,
+                    _ if kind == SignalKind::user_defined1() => report_status(Rc::clone(&log)),
+                    _ => {
+                        close(&door).await;
+                        Wake::Stop
+                    }
+                };
+                if wakes.send(wake).await.is_err() {
                     return;
                 }
             }
         });
     }
     Ok(())
+}
+
+/// Asks the engine how things stand, for the log.
+fn report_status(log: Rc<Log>) -> Wake {
+    let (question, answer) = oneshot::channel();
+    tokio::task::spawn_local(async move {
+        if let Ok(status) = answer.await {
+            let Status { due, later, running, remotes } = status;
+            log.status(due, later, running);
+            for RemoteStatus { host, trouble } in remotes {
+                log.remote_status(&host, trouble.as_ref().map(|(why, rest)| (why as _, *rest)));
+            }
+        }
+    });
+    Wake::Ask(Query::Status, question)
 }
 
 /// Lets nobody in any more; whoever has handed in a whole message has his answer first.

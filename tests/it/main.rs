@@ -33,6 +33,7 @@ mod qmqp;
 mod queue;
 mod report;
 mod sandbox;
+mod seams;
 mod send;
 mod sendmail;
 mod sessions;

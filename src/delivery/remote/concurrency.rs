@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 /// The number of deliveries at once, as it grows and falls back.
 #[derive(Debug)]
-pub(crate) struct Width {
+pub(super) struct Width {
     now: usize,
     /// The smoothed time that one message takes.
     each: Duration,
@@ -25,25 +25,25 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const STALL: Duration = Duration::from_millis(250);
 
 impl Width {
-    pub(crate) fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self { now: 1, each: Duration::ZERO, moved: now, seen: false }
     }
 
     /// One message took `time` from its start to its end.
-    pub(crate) fn done(&mut self, time: Duration, now: Instant) {
+    pub(super) fn done(&mut self, time: Duration, now: Instant) {
         self.each = if self.each.is_zero() { time } else { (self.each * 7 + time) / 8 };
         self.moved = now;
         self.seen = true;
     }
 
     /// Nothing is running: the next message starts afresh.
-    pub(crate) fn rest(&mut self, now: Instant) {
+    pub(super) fn rest(&mut self, now: Instant) {
         self.now = 1;
         self.moved = now;
     }
 
     /// How many may run now, with `backlog` waiting and at most `limit` wanted.
-    pub(crate) fn allowed(&mut self, backlog: usize, limit: usize, now: Instant) -> usize {
+    pub(super) fn allowed(&mut self, backlog: usize, limit: usize, now: Instant) -> usize {
         let waiting = u32::try_from(backlog).unwrap_or(u32::MAX);
         let width = u32::try_from(self.now).unwrap_or(u32::MAX);
         let long = self.each.saturating_mul(waiting) / width > PATIENCE;
@@ -57,7 +57,7 @@ impl Width {
     }
 
     /// When to ask again although nothing happened.
-    pub(crate) fn next_look(&self, backlog: usize, limit: usize) -> Option<Instant> {
+    pub(super) fn next_look(&self, backlog: usize, limit: usize) -> Option<Instant> {
         (backlog > 0 && self.now < limit).then(|| self.moved + STALL)
     }
 }

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use jiff::tz::TimeZone;
 use tokio::time::Instant;
 
-use super::attempt::Verdict;
+use super::ledger::Line;
 use super::quota::Quota;
 use crate::config::Settings;
 use crate::log::{Bounce, Clock, Log};
@@ -20,36 +20,56 @@ pub(crate) struct Bouncer {
     submitter: Submitter,
     clock: Clock,
     zone: TimeZone,
-    quota: RefCell<Quota>,
+    bounces: RefCell<Quota>,
+    /// Of their own, so that no warning takes the place of a bounce.
+    warnings: RefCell<Quota>,
+}
+
+/// Whether the duty to tell the sender is done with.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::delivery) enum Told {
+    Done(Bounce),
+    /// As many as `bouncelimit` allows were sent: there is room for one more then.
+    NoRoom(Instant),
 }
 
 impl Bouncer {
     pub(crate) fn new(spool: Spool, submitter: Submitter, clock: Clock, zone: TimeZone) -> Self {
-        Self { spool, submitter, clock, zone, quota: RefCell::default() }
+        Self {
+            spool,
+            submitter,
+            clock,
+            zone,
+            bounces: RefCell::default(),
+            warnings: RefCell::default(),
+        }
     }
 
     /// Reports the recipients that failed in the attempt at `time`. After `Ok` the report is as safe as
-    /// any mail, or there is to be none.
-    pub(super) fn bounce(
+    /// any mail, or there is to be none, or it is owed.
+    pub(in crate::delivery) fn bounce(
         &self,
         settings: &Settings,
         entry: &Entry,
-        failed: &[&Verdict],
+        failed: &[&Line],
         time: i64,
-    ) -> Result<Bounce, submit::Error> {
+    ) -> Result<Told, submit::Error> {
         let sender = &entry.envelope.sender;
         // Nobody hears of a bounce that bounces (RFC 5321 §4.5.5).
         let to = settings.bounces.recipients(sender).filter(|_| !sender.is_null());
-        let Some(to) = to else { return Ok(Bounce::Double) };
+        let Some(to) = to else { return Ok(Told::Done(Bounce::Double)) };
         let request = &entry.envelope.request;
         if matches!(request.notify, Some(Notify::Never | Notify::On { failure: false, .. })) {
-            return Ok(Bounce::Unwanted);
+            return Ok(Told::Done(Bounce::Unwanted));
         }
-        if !self.quota.borrow_mut().take(settings.bounce_limit, Instant::now()) {
-            return Ok(Bounce::TooMany);
+        if settings.bounce_limit == 0 {
+            return Ok(Told::Done(Bounce::Off));
+        }
+        if let Err(until) = self.bounces.borrow_mut().take(settings.bounce_limit, Instant::now()) {
+            return Ok(Told::NoRoom(until));
         }
         self.queue(settings, entry, to, Kind::Failed, failed, time)?;
-        Ok(Bounce::Queued)
+        Ok(Told::Done(Bounce::Queued))
     }
 
     /// Tells the sender that its mail still waits, until it is given up at `retry_until`. False if
@@ -59,7 +79,7 @@ impl Bouncer {
         settings: &Settings,
         log: &Log,
         entry: &Entry,
-        waiting: &[&Verdict],
+        waiting: &[&Line],
         time: i64,
     ) -> Result<bool, submit::Error> {
         let sender = &entry.envelope.sender;
@@ -70,7 +90,7 @@ impl Bouncer {
         };
         let to = settings.bounces.recipients(sender).filter(|_| wanted && !sender.is_null());
         let Some(to) = to else { return Ok(false) };
-        if !self.quota.borrow_mut().take(settings.bounce_limit, Instant::now()) {
+        if self.warnings.borrow_mut().take(settings.bounce_limit, Instant::now()).is_err() {
             return Ok(false);
         }
         log.warning(&entry.id);
@@ -86,15 +106,15 @@ impl Bouncer {
         entry: &Entry,
         recipients: Recipients,
         kind: Kind,
-        about: &[&Verdict],
+        about: &[&Line],
         time: i64,
     ) -> Result<(), submit::Error> {
         let moment = (self.clock)();
         let failed: Vec<_> = about
             .iter()
-            .filter_map(|one| match &one.outcome {
+            .filter_map(|one| match one.outcome() {
                 Outcome::Failed(reason) | Outcome::Deferred(reason) => {
-                    Some(Failed::new(&one.recipient, &one.protocol, reason, one.host.as_deref()))
+                    Some(Failed::new(&one.recipient, one.protocol(), reason, one.host()))
                 }
                 Outcome::Sent(_) => None,
             })

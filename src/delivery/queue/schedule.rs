@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-/// The clock of one message: `pausetime` after its first failure, doubling to `maxpause`, with a
-/// tenth of jitter so that messages which failed together do not come back together.
+/// The clock of one message, or of a remote at rest: `pausetime` after its first failure, doubling to
+/// `maxpause`, with a tenth of jitter so that what failed together does not come back together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RetrySchedule {
+    /// Makes the jitter this machine's own: a fleet that failed together must not come back together.
+    pub(crate) salt: u64,
     pub(crate) pause: Duration,
     pub(crate) max_pause: Duration,
     /// `queuelifetime`: strictly older than this is too old.
@@ -13,9 +15,9 @@ pub(crate) struct RetrySchedule {
 }
 
 impl RetrySchedule {
-    /// The pause after the `failures`-th failure in a row (from 1). `seed` picks the jitter: the
-    /// same message at the same count always gets the same pause.
-    pub(crate) fn pause_after(&self, failures: u32, seed: u64) -> Duration {
+    /// The pause after the `failures`-th failure in a row (from 1) of what goes by this name: the same
+    /// name at the same count always gets the same pause.
+    pub(crate) fn pause_after(&self, failures: u32, name: &str) -> Duration {
         // nullmailer: a maxpause below pausetime leaves the first pause as it is.
         let pause = match failures.saturating_sub(1) {
             0 => self.pause,
@@ -25,6 +27,7 @@ impl RetrySchedule {
                 .map_or(self.max_pause, |pause| pause.min(self.max_pause)),
         };
         // In thousandths: 900 to 1100.
+        let seed = hash(name.as_bytes()) ^ self.salt;
         let share = 900 + u32::try_from(scatter(seed, failures) % 201).expect("at most 200");
         pause.checked_mul(share).map_or(pause, |scaled| scaled / 1000)
     }
@@ -32,6 +35,13 @@ impl RetrySchedule {
     pub(crate) fn is_too_old(&self, age: Duration) -> bool {
         age > self.lifetime
     }
+}
+
+/// FNV-1a.
+pub(crate) fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 /// A well-mixed number from a seed and a count (the finaliser of SplitMix64).
@@ -50,6 +60,7 @@ mod tests {
 
     fn schedule(pause: u64, max_pause: u64) -> RetrySchedule {
         RetrySchedule {
+            salt: 0,
             pause: Duration::from_secs(pause),
             max_pause: Duration::from_secs(max_pause),
             lifetime: Duration::from_secs(604_800),
@@ -60,10 +71,18 @@ mod tests {
     fn the_pause_doubles_to_its_maximum() {
         let schedule = schedule(60, 300);
         for (failures, base) in [(1, 60), (2, 120), (3, 240), (4, 300), (5, 300), (u32::MAX, 300)] {
-            let pause = schedule.pause_after(failures, 7);
+            let pause = schedule.pause_after(failures, "7");
             let base = Duration::from_secs(base);
             assert!(base * 9 / 10 <= pause && pause <= base * 11 / 10, "{failures}: {pause:?}");
         }
+    }
+
+    #[test]
+    fn machines_that_failed_together_do_not_come_back_together() {
+        let pauses: std::collections::BTreeSet<_> = (0..50)
+            .map(|salt| RetrySchedule { salt, ..schedule(60, 300) }.pause_after(1, "relay"))
+            .collect();
+        assert!(pauses.len() > 20, "{pauses:?}");
     }
 
     #[test]
@@ -76,17 +95,17 @@ mod tests {
     proptest! {
         #[test]
         fn a_pause_is_never_longer_than_maxpause_and_its_jitter(
-            pause in 1_u64..1_000_000, max in 1_u64..10_000_000, failures in 1_u32.., seed: u64,
+            pause in 1_u64..1_000_000, max in 1_u64..10_000_000, failures in 1_u32.., name in "[a-z]{0,9}",
         ) {
-            let taken = schedule(pause, max).pause_after(failures, seed);
+            let taken = schedule(pause, max).pause_after(failures, &name);
             let limit = if failures == 1 { pause } else { max };
             prop_assert!(taken <= Duration::from_secs(limit) * 11 / 10);
             prop_assert!(taken > Duration::ZERO);
         }
 
         #[test]
-        fn without_a_pause_there_is_none(failures: u32, seed: u64) {
-            prop_assert_eq!(schedule(0, 86_400).pause_after(failures.min(32), seed), Duration::ZERO);
+        fn without_a_pause_there_is_none(failures: u32, name in "[a-z]{0,9}") {
+            prop_assert_eq!(schedule(0, 86_400).pause_after(failures.min(32), &name), Duration::ZERO);
         }
     }
 }

@@ -1,0 +1,104 @@
+//! One message whose turn it is, from its file to what follows.
+
+use tokio::time::Instant;
+
+use super::Core;
+use crate::delivery::outcome::{Attempt, Book, Ledger, Next, Settler};
+use crate::delivery::queue::Taken;
+use crate::delivery::remote::{Plan, Underway};
+use crate::spool::{QueueId, Unusable};
+
+/// What is kept of a message that could not be finished, until its next turn.
+#[derive(Default)]
+pub(super) struct Note {
+    /// Verdicts that could not be written down, or whose report is owed. Only that is done again: who
+    /// was served must not be served once more.
+    ledger: Option<Ledger>,
+    /// Set where the next turn is for a report that is owed: when those who wait are tried again.
+    pub(super) again: Option<Instant>,
+    /// What was last said to be in its way.
+    pub(super) complaint: Option<String>,
+}
+
+pub(super) struct Errand {
+    pub(super) taken: Taken<Note>,
+    /// Set where the message has a turn; else it is too old to wait for one.
+    pub(super) underway: Option<Underway>,
+}
+
+pub(super) struct Finished {
+    pub(super) id: QueueId,
+    pub(super) next: Result<Next, String>,
+    /// To be kept if the message stays.
+    pub(super) note: Option<Box<Note>>,
+}
+
+pub(super) async fn deliver(core: &Core, plan: &Plan, errand: Errand) -> Finished {
+    let Errand { taken, underway } = errand;
+    let Taken { id, lane, age, mut note } = taken;
+    let entry = match core.spool.entry(&id) {
+        Ok(entry) => entry,
+        Err(why) => {
+            let next = unusable(core, &id, &why);
+            return Finished { id, next, note };
+        }
+    };
+    let time = (core.clock)().unix();
+    let kept = note.as_ref().and_then(|note| note.ledger.as_ref()).filter(|one| one.is_of(&entry));
+    let again = note.as_ref().and_then(|note| note.again);
+    let is_settling = kept.is_some() && again.is_none_or(|again| again > Instant::now());
+    // What cannot be removed would be sent again and again.
+    if !is_settling && let Err(error) = core.spool.check_writable() {
+        return Finished { id, next: Err(error.to_string()), note };
+    }
+    let kept = note.as_mut().and_then(|note| note.ledger.take()).filter(|one| one.is_of(&entry));
+    let mut ledger = kept.unwrap_or_else(|| Ledger::open(&entry, time));
+    let book = Book { spool: &core.spool, log: &core.log, entry: &entry };
+    if !is_settling {
+        ledger.reopen(time);
+        if let Some(note) = &mut note {
+            note.again = None;
+        }
+        let attempt = Attempt { plan, log: &core.log, entry: &entry, age, book: Some(book) };
+        match underway {
+            Some(underway) => {
+                attempt.run(plan.routes_of(lane), &mut ledger, Some(underway)).await;
+            }
+            None => attempt.without_a_turn(plan.routes_of(lane), &mut ledger),
+        }
+    }
+    let settler = Settler { plan, bouncer: &core.bouncer, book };
+    let next = settler.settle(&mut ledger, age).map_err(|error| error.to_string());
+    if matches!(next, Ok(Next::Owed { .. }) | Err(_)) {
+        note.get_or_insert_default().ledger = Some(ledger);
+    } else if let Some(note) = &mut note {
+        note.complaint = None;
+    }
+    Finished { id, next, note }
+}
+
+/// Writes down what was not written yet of a message whose daemon stops.
+pub(super) fn leave(core: &Core, id: &QueueId, note: Note) {
+    let Some(mut ledger) = note.ledger else { return };
+    let Ok(entry) = core.spool.entry(id) else { return };
+    if ledger.is_of(&entry) {
+        let book = Book { spool: &core.spool, log: &core.log, entry: &entry };
+        let error = ledger.leave(&book).err().map(|error| error.to_string());
+        if let Some(error) = error.filter(|error| Some(error) != note.complaint.as_ref()) {
+            core.log.trouble(Some(id), &error);
+        }
+    }
+}
+
+/// What follows for a name that cannot be delivered.
+fn unusable(core: &Core, id: &QueueId, why: &Unusable) -> Result<Next, String> {
+    match why {
+        Unusable::Gone => Ok(Next::Gone),
+        Unusable::Error(error) => Err(error.to_string()),
+        Unusable::Malformed(_) => {
+            core.log.unusable(id, why);
+            core.spool.set_aside(id).map_err(|error| error.to_string())?;
+            Ok(Next::Gone)
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Whose turn it is: messages are taken while their remotes admit one more, and come back when they are
+//! done with.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::deliver::{Errand, Finished, Note, deliver};
+use super::{Engine, REST};
+use crate::delivery::outcome::Next;
+use crate::delivery::queue::Taken;
+use crate::delivery::remote::{Plan, Route};
+use crate::log::Log;
+use crate::spool::QueueId;
+
+/// So many overdue messages are seen to at once.
+const SWEEP: usize = 50;
+/// What is overdue may still have its turn for this long.
+const LENIENCE: Duration = Duration::from_secs(5);
+
+impl Engine {
+    pub(super) fn start_deliveries(&mut self) {
+        let now = Instant::now();
+        if self.index.wake(now) {
+            self.became_due(now);
+        }
+        if self.stop_by.is_some() {
+            return;
+        }
+        if self.stale && self.index.has_backlog() {
+            self.reload(false);
+        }
+        let Some(plan) = self.plan.clone() else { return };
+        plan.routes.iter().for_each(|route| route.widen(now));
+        for lane in plan.lanes() {
+            while let Some(route) = plan.target(lane, now)
+                && route.admits(self.index.backlog(lane), now)
+                && let Some(taken) = self.index.take(lane, now)
+            {
+                self.start(&plan, route, taken, now);
+            }
+        }
+    }
+
+    fn start(&mut self, plan: &Rc<Plan>, route: &Rc<Route>, taken: Taken<Note>, now: Instant) {
+        self.begin_pass();
+        let errand = Errand { taken, underway: Some(route.enter()) };
+        let (core, plan, route) = (Rc::clone(&self.core), Rc::clone(plan), Rc::clone(route));
+        self.running.spawn_local(async move {
+            let finished = deliver(&core, &plan, errand).await;
+            let now_done = Instant::now();
+            route.done(now_done - now, now_done);
+            finished
+        });
+    }
+
+    /// While a message waits for its turn it still grows old: what has to be said of that needs no
+    /// remote, and no turn.
+    pub(super) fn sweep(&mut self, now: Instant) {
+        let Some(plan) = self.plan.clone() else {
+            self.next_sweep = Some(now + REST);
+            return;
+        };
+        let warning = plan.settings.delay_warning;
+        let lifetime = plan.settings.lifetime.saturating_add(LENIENCE);
+        let (overdue, next) = self.index.overdue(lifetime, warning, SWEEP, now);
+        self.next_sweep = if overdue.len() == SWEEP {
+            Some(now)
+        } else {
+            // Those whose warning was given, and who were too young to be given up, come once more.
+            let next = next.map(|wait| wait.max(Duration::from_secs(1)));
+            Some(now + next.map_or(REST, |wait| wait.min(REST)))
+        };
+        for id in overdue {
+            let Some(taken) = self.index.take_this(&id, now) else { continue };
+            self.begin_pass();
+            let (core, plan) = (Rc::clone(&self.core), Rc::clone(&plan));
+            let errand = Errand { taken, underway: None };
+            self.running.spawn_local(async move { deliver(&core, &plan, errand).await });
+        }
+    }
+
+    /// For a run that ends when everything was tried: true if something was found too old for another.
+    pub(super) fn sweep_at_the_end(&mut self) -> bool {
+        let now = Instant::now();
+        let is_due = self.stop_by.is_none() && self.next_sweep.is_some_and(|by| by <= now);
+        if is_due && self.index.has_backlog() {
+            self.sweep(now);
+        }
+        !self.running.is_empty()
+    }
+
+    /// Messages have become due: nullmailer reads the control files again each time the queue is run.
+    pub(super) fn became_due(&mut self, now: Instant) {
+        self.stale = true;
+        let by = now + LENIENCE;
+        self.next_sweep = Some(self.next_sweep.map_or(by, |next| next.min(by)));
+    }
+
+    /// Has the sweep come in time for a message of this age.
+    pub(super) fn sweep_by(&mut self, age: Duration, now: Instant) {
+        let Some(plan) = &self.plan else { return };
+        let limit = plan.settings.lifetime.saturating_add(LENIENCE);
+        let limit = plan.settings.delay_warning.map_or(limit, |warning| warning.min(limit));
+        let by = now + limit.saturating_sub(age).min(REST);
+        self.next_sweep = Some(self.next_sweep.map_or(by, |next| next.min(by)));
+    }
+
+    pub(super) fn finish(&mut self, finished: Finished) {
+        let Finished { id, next, note } = finished;
+        let now = Instant::now();
+        match next {
+            Ok(Next::Gone) => self.index.forget(&id),
+            Ok(Next::PutBack) => self.index.put_back(&id),
+            Ok(Next::Later { failures }) => {
+                let wait = self.pause(&id, failures, now);
+                self.index.defer(&id, wait, now);
+            }
+            Ok(Next::Owed { room, later }) => {
+                let mut note = note.unwrap_or_default();
+                let again = later.map(|failures| now + self.pause(&id, failures, now));
+                let before = note.again.filter(|before| *before > now);
+                note.again = again.map(|again| before.unwrap_or(again));
+                let due = note.again.map_or(room, |again| again.min(room));
+                self.index.keep(&id, note);
+                let wait = due.saturating_duration_since(now).max(Duration::from_secs(1));
+                self.index.defer(&id, wait, now);
+            }
+            Err(error) => {
+                let mut note = note.unwrap_or_default();
+                self.complain(&id, error, &mut note);
+                self.index.keep(&id, note);
+                self.index.defer(&id, REST, now);
+            }
+        }
+    }
+
+    /// Says what is in the way of a message, once.
+    fn complain(&self, id: &QueueId, error: String, note: &mut Note) {
+        if note.complaint.as_ref() != Some(&error) {
+            let log: &Log = &self.core.log;
+            log.trouble(Some(id), &error);
+            note.complaint = Some(error);
+        }
+    }
+
+    /// How long the message waits, but not beyond the moment at which it is too old.
+    fn pause(&self, id: &QueueId, failures: u32, now: Instant) -> Duration {
+        let Some(plan) = &self.plan else { return REST };
+        let pause = plan.schedule.pause_after(failures, id.as_str());
+        if plan.settings.is_one_shot() {
+            return pause;
+        }
+        let left = plan.settings.lifetime.saturating_sub(self.index.age(id, now));
+        pause.min(left.saturating_add(Duration::from_secs(1))).max(pause.min(plan.schedule.pause))
+    }
+
+    fn begin_pass(&mut self) {
+        if !self.passing {
+            self.passing = true;
+            self.core.log.starting(self.index.len());
+        }
+    }
+
+    pub(super) fn end_pass(&mut self) {
+        if self.passing {
+            self.passing = false;
+            self.core.log.complete(self.index.len());
+        }
+    }
+}

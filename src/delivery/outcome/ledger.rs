@@ -1,0 +1,405 @@
+//! The verdicts of one attempt: who is served, refused, or waits, and for which reason.
+//!
+//! Made of the recipients that wait, told of each verdict by the transport as soon as it is known, read
+//! by all others. Whoever is served is in the journal before anything is logged and before the next
+//! transaction begins, so that a crash sends no second copy and a time limit forgets nobody. The ledger
+//! alone writes journals, removes messages and sets them aside.
+
+use std::rc::Rc;
+
+use crate::log::Log;
+use crate::mail::{Address, EnhancedCode, Outcome, Protocol, Reason, Remote};
+use crate::spool::{self, Entry, Event, Spool};
+
+/// Where the ledger of a message in the queue is written down.
+#[derive(Clone, Copy)]
+pub(in crate::delivery) struct Book<'a> {
+    pub(in crate::delivery) spool: &'a Spool,
+    pub(in crate::delivery) log: &'a Log,
+    pub(in crate::delivery) entry: &'a Entry,
+}
+
+pub(in crate::delivery) struct Ledger {
+    /// Which file it is about, whatever its name.
+    file: Option<u64>,
+    /// When the attempt began, seconds since 1970.
+    pub(super) time: i64,
+    lines: Vec<Line>,
+    /// Those who are not served yet; one more where an earlier attempt has failed for somebody.
+    unserved: usize,
+    /// A remote looked at the message: else nothing was learnt about it, only about the remotes.
+    tried: bool,
+    /// That is in the journal.
+    tried_written: bool,
+    /// It was logged that the report has to wait.
+    wait_logged: bool,
+    /// All are served, and the message is removed.
+    removed: bool,
+}
+
+/// The word on one recipient that counts so far.
+#[derive(Debug)]
+pub(in crate::delivery) struct Line {
+    pub(super) recipient: Address,
+    outcome: Outcome,
+    weight: Weight,
+    /// The remote whose word it is; `None` where none could be asked.
+    by: Option<Rc<By>>,
+    /// A transaction is under way whose word on the recipient is not known yet.
+    asked: bool,
+    /// It has failed, and the report on that is queued, or there is to be none.
+    told: bool,
+    /// It is in the journal.
+    written: bool,
+}
+
+/// What to call a remote.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct By {
+    pub(super) host: String,
+    pub(super) protocol: Protocol,
+}
+
+/// How much a reason to wait says. What says more is never replaced by what says less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Weight {
+    /// There is nobody to ask.
+    Nothing,
+    /// A remote is resting.
+    Resting,
+    /// What an earlier attempt came to.
+    Past,
+    /// A session broke, or could not be had.
+    Fault,
+    /// The server's word on the recipient.
+    Word,
+    /// The text was out and no answer came: the recipient may have the message.
+    Taken,
+}
+
+impl By {
+    fn of(remote: &Remote) -> Rc<Self> {
+        Rc::new(Self { host: remote.host.clone(), protocol: remote.protocol.clone() })
+    }
+}
+
+impl Line {
+    fn new(recipient: Address, past: Option<(String, Reason)>) -> Self {
+        let (outcome, weight, by) = match past {
+            Some((host, reason)) => {
+                let by = (!host.is_empty()).then(|| Rc::new(By { host, protocol: Protocol::Smtp }));
+                (Outcome::Deferred(reason), Weight::Past, by)
+            }
+            None => {
+                let reason = Reason::local(EnhancedCode::new(4, 3, 5), "no remote to send to");
+                (Outcome::Deferred(reason), Weight::Nothing, None)
+            }
+        };
+        Self { recipient, outcome, weight, by, asked: false, told: false, written: false }
+    }
+
+    pub(super) fn host(&self) -> Option<&str> {
+        self.by.as_ref().map(|by| by.host.as_str())
+    }
+
+    pub(super) fn protocol(&self) -> &Protocol {
+        self.by.as_ref().map_or(&Protocol::Smtp, |by| &by.protocol)
+    }
+
+    pub(in crate::delivery) fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+
+    pub(super) fn is_asked(&self) -> bool {
+        self.asked
+    }
+
+    pub(in crate::delivery) fn is_sent(&self) -> bool {
+        matches!(self.outcome, Outcome::Sent(_))
+    }
+
+    pub(in crate::delivery) fn is_failed(&self) -> bool {
+        matches!(self.outcome, Outcome::Failed(_))
+    }
+
+    pub(in crate::delivery) fn is_waiting(&self) -> bool {
+        matches!(self.outcome, Outcome::Deferred(_))
+    }
+
+    fn event(&self) -> Event<'_> {
+        Event {
+            recipient: &self.recipient,
+            remote: self.host().unwrap_or_default(),
+            outcome: &self.outcome,
+        }
+    }
+
+    fn put(&mut self, outcome: Outcome, weight: Weight, by: &Rc<By>) {
+        self.asked = false;
+        if !matches!(outcome, Outcome::Deferred(_)) || self.weight <= weight && self.is_waiting() {
+            self.outcome = outcome;
+            self.weight = weight;
+            self.by = Some(Rc::clone(by));
+            self.written = false;
+        }
+    }
+}
+
+impl Ledger {
+    /// Opens a ledger for those who wait, at `time` in seconds since 1970.
+    pub(in crate::delivery) fn open(entry: &Entry, time: i64) -> Self {
+        let line = |recipient: Address| {
+            let past = entry.history.verdicts.get(&recipient);
+            let past = past.map(|past| (past.remote.clone(), Reason::recall(&past.text)));
+            Line::new(recipient, past)
+        };
+        let lines: Vec<_> = entry.pending().into_iter().map(line).collect();
+        Self {
+            file: inode(entry),
+            time,
+            unserved: lines.len() + usize::from(entry.has_failed()),
+            lines,
+            tried: false,
+            tried_written: false,
+            wait_logged: false,
+            removed: false,
+        }
+    }
+
+    /// Whether it is about this very file.
+    pub(in crate::delivery) fn is_of(&self, entry: &Entry) -> bool {
+        self.file == inode(entry)
+    }
+
+    /// Begins an attempt, with a ledger that could not be settled too: who waits may be offered once more.
+    pub(in crate::delivery) fn reopen(&mut self, time: i64) {
+        self.time = time;
+        (self.tried, self.tried_written) = (false, false);
+        for line in self.lines.iter_mut().filter(|line| line.is_waiting()) {
+            line.weight = line.weight.min(Weight::Past);
+        }
+    }
+
+    pub(in crate::delivery) fn lines(&self) -> &[Line] {
+        &self.lines
+    }
+
+    pub(super) fn line(&self, at: usize) -> &Line {
+        &self.lines[at]
+    }
+
+    pub(in crate::delivery) fn is_tried(&self) -> bool {
+        self.tried
+    }
+
+    /// A remote looked at the message, and the journal does not know yet.
+    pub(super) fn is_new_attempt(&self) -> bool {
+        self.tried && !self.tried_written
+    }
+
+    /// Those who have failed and are to be told of.
+    pub(in crate::delivery) fn untold(&self) -> Vec<&Line> {
+        self.lines.iter().filter(|line| line.is_failed() && !line.told).collect()
+    }
+
+    /// All are served and the message is gone.
+    pub(super) fn is_removed(&self) -> bool {
+        self.removed
+    }
+
+    /// Whether anybody waits.
+    pub(in crate::delivery) fn waits(&self) -> bool {
+        self.lines.iter().any(Line::is_waiting)
+    }
+
+    /// The places of those who may be offered to one more remote. A message that may have been taken
+    /// is offered to nobody before its pause is over.
+    pub(super) fn offered(&self) -> Vec<usize> {
+        let offered = |line: &Line| line.is_waiting() && line.weight < Weight::Taken;
+        (0..self.lines.len()).filter(|at| offered(&self.lines[*at])).collect()
+    }
+
+    /// A transaction begins for these.
+    pub(super) fn ask(&mut self, places: &[usize]) {
+        for at in places {
+            self.lines[*at].asked = true;
+        }
+    }
+
+    /// Whether the transaction that asked for these was told nothing about any of them.
+    pub(super) fn unanswered(&self, places: &[usize]) -> bool {
+        places.iter().all(|at| self.lines[*at].asked)
+    }
+
+    /// Takes in what a remote said of some recipients; who is served is written down.
+    pub(super) fn take(
+        &mut self,
+        places: impl Iterator<Item = usize> + Clone,
+        outcome: &Outcome,
+        remote: &Remote,
+        book: Option<&Book<'_>>,
+    ) {
+        self.tried = true;
+        let by = By::of(remote);
+        for at in places.clone() {
+            let line = &mut self.lines[at];
+            let was_sent = line.is_sent();
+            line.put(outcome.clone(), Weight::Word, &by);
+            self.unserved -= usize::from(line.is_sent() && !was_sent);
+        }
+        if let (Outcome::Sent(_), Some(book)) = (outcome, book) {
+            self.write_served(places, book);
+        }
+    }
+
+    /// A session broke: what it means for those who were asked for in vain.
+    pub(super) fn broke(
+        &mut self,
+        places: &[usize],
+        reason: &Reason,
+        taken: bool,
+        remote: &Remote,
+    ) {
+        let weight = if taken { Weight::Taken } else { Weight::Fault };
+        let by = By::of(remote);
+        for at in places {
+            if self.lines[*at].asked {
+                self.lines[*at].put(Outcome::Deferred(reason.clone()), weight, &by);
+            }
+        }
+    }
+
+    /// A session that ended without a word is not counted: another one is tried.
+    pub(super) fn try_again(&mut self, places: &[usize]) {
+        for at in places {
+            self.lines[*at].asked = false;
+        }
+    }
+
+    /// A remote looked at the message, whatever came of it.
+    pub(super) fn was_tried(&mut self) {
+        self.tried = true;
+    }
+
+    /// No session could be had with a remote: it rests, or was found wanting just now.
+    pub(super) fn passed_by(
+        &mut self,
+        places: &[usize],
+        reason: &Reason,
+        rests: bool,
+        remote: &Remote,
+    ) {
+        let weight = if rests { Weight::Resting } else { Weight::Fault };
+        let by = By::of(remote);
+        for at in places {
+            self.lines[*at].put(Outcome::Deferred(reason.clone()), weight, &by);
+        }
+    }
+
+    /// Nobody of those who wait will get it.
+    pub(super) fn refuse_all(&mut self, reason: &Reason) {
+        self.tried = true;
+        for line in self.lines.iter_mut().filter(|line| line.is_waiting()) {
+            line.outcome = Outcome::Failed(reason.clone());
+            line.by = None;
+            line.written = false;
+        }
+    }
+
+    /// Its time is over: who still waits has failed.
+    pub(super) fn give_up(&mut self) {
+        for line in &mut self.lines {
+            if let Outcome::Deferred(reason) = &line.outcome {
+                // RFC 3463 §3.5: delivery time expired, and now for good.
+                let text = format!("delivery time expired; the last reason was: {reason}");
+                line.outcome = Outcome::Failed(Reason::local(EnhancedCode::new(5, 4, 7), text));
+                line.written = false;
+            }
+        }
+    }
+
+    /// Those who have failed by now are told of, or not to be.
+    pub(super) fn was_told(&mut self) {
+        self.lines.iter_mut().filter(|line| line.is_failed()).for_each(|line| line.told = true);
+    }
+
+    /// The report has to wait. True the first time.
+    pub(super) fn report_waits(&mut self) -> bool {
+        !std::mem::replace(&mut self.wait_logged, true)
+    }
+}
+
+fn inode(entry: &Entry) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt as _;
+    entry.file.metadata().ok().map(|meta| meta.ino())
+}
+
+/// What is written down.
+impl Ledger {
+    /// Who was served while others wait; when nobody is left, the message goes. What cannot be written
+    /// is said and holds nothing up: it is tried again when the attempt is over.
+    fn write_served(&mut self, places: impl Iterator<Item = usize> + Clone, book: &Book<'_>) {
+        // What is wrong if it cannot be removed is said when that is tried again.
+        if self.unserved == 0 && book.spool.remove(&book.entry.id).is_ok() {
+            self.removed = true;
+            return;
+        }
+        let events: Vec<_> = places.clone().map(|at| self.lines[at].event()).collect();
+        match book.spool.record(&book.entry.id, self.time, false, &events) {
+            Ok(()) => places.for_each(|at| self.lines[at].written = true),
+            Err(error) => book.log.trouble(Some(&book.entry.id), &error),
+        }
+    }
+
+    /// Removes a message that all have.
+    pub(super) fn remove(&mut self, book: &Book<'_>) -> Result<(), spool::Error> {
+        if self.unserved == 0 && !self.lines.is_empty() && !self.removed {
+            book.spool.remove(&book.entry.id)?;
+            self.removed = true;
+        }
+        Ok(())
+    }
+
+    /// Writes down what must not be forgotten when the daemon stops.
+    pub(in crate::delivery) fn leave(&mut self, book: &Book<'_>) -> Result<(), spool::Error> {
+        self.remove(book)?;
+        if self.removed { Ok(()) } else { self.write_sent(book) }
+    }
+
+    /// Writes down who was served and that the message was tried.
+    pub(super) fn write_sent(&mut self, book: &Book<'_>) -> Result<(), spool::Error> {
+        self.write(book, Line::is_sent)
+    }
+
+    /// Writes down who has failed and is told of.
+    pub(super) fn write_failed(&mut self, book: &Book<'_>) -> Result<(), spool::Error> {
+        self.write(book, |line| line.is_failed() && line.told)
+    }
+
+    /// Writes down who waits, and why if that is new.
+    pub(super) fn write_waiting(&mut self, book: &Book<'_>) -> Result<(), spool::Error> {
+        self.write(book, |line| line.is_waiting() && line.weight != Weight::Past)
+    }
+
+    fn write(
+        &mut self,
+        book: &Book<'_>,
+        which: impl Fn(&Line) -> bool,
+    ) -> Result<(), spool::Error> {
+        let attempt = self.tried && !self.tried_written;
+        let new = |line: &&Line| !line.written && which(line);
+        let events: Vec<_> = self.lines.iter().filter(new).map(Line::event).collect();
+        if events.is_empty() && !attempt {
+            return Ok(());
+        }
+        book.spool.record(&book.entry.id, self.time, attempt, &events)?;
+        self.tried_written |= attempt;
+        self.lines.iter_mut().filter(|line| which(line)).for_each(|line| line.written = true);
+        Ok(())
+    }
+
+    /// What the journal of a message should say that was offered before it was queued.
+    pub(in crate::delivery) fn events(&self, which: impl Fn(&Line) -> bool) -> Vec<Event<'_>> {
+        self.lines.iter().filter(|line| which(line)).map(Line::event).collect()
+    }
+}

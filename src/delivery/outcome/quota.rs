@@ -1,0 +1,47 @@
+//! No storm of bounces: `bouncelimit`. Pure: time comes in as an argument.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// At most so many an hour, counted in hours that begin with the first.
+#[derive(Debug, Default)]
+pub(super) struct Quota {
+    hour: Option<Instant>,
+    used: u64,
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+impl Quota {
+    /// Uses one of `limit`, or says when there are new ones.
+    pub(super) fn take(&mut self, limit: u64, now: Instant) -> Result<(), Instant> {
+        let hour = match self.hour.filter(|hour| now < *hour + HOUR) {
+            Some(hour) => hour,
+            None => {
+                self.used = 0;
+                *self.hour.insert(now)
+            }
+        };
+        if self.used >= limit {
+            return Err(hour + HOUR);
+        }
+        self.used += 1;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn when_the_hour_is_over_there_are_new_ones() {
+        let start = Instant::now();
+        let mut quota = Quota::default();
+        let takes = [start, start, start, start + HOUR - Duration::from_secs(1), start + HOUR]
+            .map(|now| quota.take(2, now));
+        let later = Err(start + HOUR);
+        assert_eq!(takes, [Ok(()), Ok(()), later, later, Ok(())]);
+    }
+}

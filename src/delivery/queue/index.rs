@@ -1,0 +1,451 @@
+//! Which messages there are and whose turn it is: the little that is held in memory for each.
+//!
+//! The engine owns it. What a message is, it does not know: it is told when a message comes, waits and
+//! goes. Messages that may take the same remotes stand in one [`Lane`], and each lane has its own turns.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::spool::QueueId;
+
+/// The messages that may take the same remotes, in the same order. The plan knows which those are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::delivery) struct Lane(pub(in crate::delivery) u16);
+
+/// The messages of the queue, as far as the daemon knows them. `N` is what an unfinished message leaves
+/// behind for its next turn; it goes when the message is forgotten.
+#[derive(Debug)]
+pub(in crate::delivery) struct Index<N> {
+    known: HashMap<QueueId, Known<N>>,
+    lanes: BTreeMap<Lane, Waiting>,
+    /// Tried before we came, and nobody has looked yet how long they have to wait; may hold ids that are
+    /// gone.
+    unread: VecDeque<QueueId>,
+    /// Waiting for their own clock; the number keeps those of one moment apart.
+    later: BTreeMap<(Instant, u64), QueueId>,
+    counter: u64,
+}
+
+/// The turns of one lane. The lists may hold ids that are gone or no longer wait.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// Never tried since we know it.
+    fresh: VecDeque<QueueId>,
+    /// Due again.
+    ready: VecDeque<QueueId>,
+    /// Fresh messages in a row that went before one that was ready.
+    ahead: u8,
+}
+
+#[derive(Debug)]
+struct Known<N> {
+    state: State,
+    lane: Lane,
+    /// It was named as overdue for a warning once.
+    warned: bool,
+    /// When it was learnt of and how old it was then: with a clock that only goes forward, so that
+    /// no jump of the system's time makes a message old.
+    since: Instant,
+    age: Duration,
+    note: Option<Box<N>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Fresh,
+    Ready,
+    Unread,
+    Later(Instant, u64),
+    Running,
+}
+
+/// A message whose turn it is. It counts as running until it is deferred, put back or forgotten.
+#[derive(Debug)]
+pub(in crate::delivery) struct Taken<N> {
+    pub(in crate::delivery) id: QueueId,
+    pub(in crate::delivery) lane: Lane,
+    pub(in crate::delivery) age: Duration,
+    pub(in crate::delivery) note: Option<Box<N>>,
+}
+
+/// New mail goes first, but where both wait every fourth turn is for mail that was tried before.
+const AHEAD: u8 = 3;
+
+impl<N> Default for Index<N> {
+    fn default() -> Self {
+        Self {
+            known: HashMap::new(),
+            lanes: BTreeMap::new(),
+            unread: VecDeque::new(),
+            later: BTreeMap::new(),
+            counter: 0,
+        }
+    }
+}
+
+impl<N> Known<N> {
+    fn age(&self, now: Instant) -> Duration {
+        self.age.saturating_add(now.saturating_duration_since(self.since))
+    }
+
+    fn waits_for_a_turn(&self) -> bool {
+        matches!(self.state, State::Fresh | State::Ready)
+    }
+}
+
+impl<N> Index<N> {
+    pub(in crate::delivery) fn knows(&self, id: &QueueId) -> bool {
+        self.known.contains_key(id)
+    }
+
+    /// Messages in the queue, those being delivered included.
+    pub(in crate::delivery) fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Messages that could be tried now: in one lane, at least as many as there are.
+    pub(in crate::delivery) fn backlog(&self, lane: Lane) -> usize {
+        self.lanes.get(&lane).map_or(0, |waiting| waiting.fresh.len() + waiting.ready.len())
+    }
+
+    /// Whether any message could be tried now.
+    pub(in crate::delivery) fn has_backlog(&self) -> bool {
+        self.lanes.values().any(|waiting| !waiting.fresh.is_empty() || !waiting.ready.is_empty())
+    }
+
+    /// Messages by what they wait for: a turn, their own clock, and those being delivered.
+    pub(in crate::delivery) fn counts(&self) -> (usize, usize, usize) {
+        let later = self.later.len();
+        let running = self.known.values().filter(|known| known.state == State::Running).count();
+        (self.len() - later - running, later, running)
+    }
+
+    /// Makes room for so many more at once, `tried` of them tried before: growing by doubling would
+    /// hold the table twice.
+    pub(in crate::delivery) fn reserve(&mut self, lane: Lane, count: usize, tried: usize) {
+        self.known.reserve(count);
+        self.lanes.entry(lane).or_default().fresh.reserve(count - tried);
+        self.unread.reserve(tried);
+    }
+
+    /// A message that was not known: to be tried at once, or if it was tried before we came, when
+    /// [`Index::defer`] has said how long it has to wait.
+    pub(in crate::delivery) fn learn(
+        &mut self,
+        id: QueueId,
+        lane: Lane,
+        age: Duration,
+        tried: bool,
+        now: Instant,
+    ) {
+        let (state, list) = if tried {
+            (State::Unread, &mut self.unread)
+        } else {
+            (State::Fresh, &mut self.lanes.entry(lane).or_default().fresh)
+        };
+        list.push_back(id.clone());
+        self.known.insert(id, Known { state, lane, warned: false, since: now, age, note: None });
+    }
+
+    /// Whether [`Index::next_unread`] has one.
+    pub(in crate::delivery) fn has_unread(&self) -> bool {
+        !self.unread.is_empty()
+    }
+
+    /// A message that waits for [`Index::defer`].
+    pub(in crate::delivery) fn next_unread(&mut self) -> Option<QueueId> {
+        let id = self.unread.pop_front();
+        if self.unread.is_empty() {
+            // There may have been a hundred thousand, and there will hardly be one again.
+            self.unread = VecDeque::new();
+        }
+        id.filter(|id| self.known.get(id).is_some_and(|known| known.state == State::Unread))
+    }
+
+    /// The next message of a lane to try.
+    pub(in crate::delivery) fn take(&mut self, lane: Lane, now: Instant) -> Option<Taken<N>> {
+        let waiting = self.lanes.get_mut(&lane)?;
+        loop {
+            let is_turn_of_ready = waiting.ahead >= AHEAD && !waiting.ready.is_empty();
+            let fresh = if is_turn_of_ready { None } else { waiting.fresh.pop_front() };
+            let (id, expected) = match fresh {
+                Some(id) => (id, State::Fresh),
+                None => (waiting.ready.pop_front()?, State::Ready),
+            };
+            if let Some(known) = self.known.get_mut(&id).filter(|known| known.state == expected) {
+                let passes = expected == State::Fresh && !waiting.ready.is_empty();
+                waiting.ahead = if passes { waiting.ahead + 1 } else { 0 };
+                known.state = State::Running;
+                return Some(Taken { id, lane, age: known.age(now), note: known.note.take() });
+            }
+        }
+    }
+
+    /// Takes this very message, if it waits for a turn.
+    pub(in crate::delivery) fn take_this(
+        &mut self,
+        id: &QueueId,
+        now: Instant,
+    ) -> Option<Taken<N>> {
+        let known = self.known.get_mut(id).filter(|known| known.waits_for_a_turn())?;
+        known.state = State::Running;
+        let (lane, age) = (known.lane, known.age(now));
+        Some(Taken { id: id.clone(), lane, age, note: known.note.take() })
+    }
+
+    /// Has the message tried again after `wait`.
+    pub(in crate::delivery) fn defer(&mut self, id: &QueueId, wait: Duration, now: Instant) {
+        let Some(known) = self.known.get_mut(id) else { return };
+        if wait.is_zero() {
+            known.state = State::Ready;
+            self.lanes.entry(known.lane).or_default().ready.push_back(id.clone());
+            return;
+        }
+        self.counter += 1;
+        known.state = State::Later(now + wait, self.counter);
+        self.later.insert((now + wait, self.counter), id.clone());
+    }
+
+    /// Keeps something for the message's next turn.
+    pub(in crate::delivery) fn keep(&mut self, id: &QueueId, note: Box<N>) {
+        if let Some(known) = self.known.get_mut(id) {
+            known.note = Some(note);
+        }
+    }
+
+    /// What was kept for messages whose turn has not come.
+    pub(in crate::delivery) fn notes(&mut self) -> impl Iterator<Item = &mut N> {
+        self.known.values_mut().filter_map(|known| known.note.as_deref_mut())
+    }
+
+    /// Takes what was kept for messages whose turn has not come.
+    pub(in crate::delivery) fn take_notes(&mut self) -> impl Iterator<Item = (QueueId, Box<N>)> {
+        self.known.iter_mut().filter_map(|(id, known)| Some((id.clone(), known.note.take()?)))
+    }
+
+    /// Nothing was learnt about it: it is next again as soon as there is a remote.
+    pub(in crate::delivery) fn put_back(&mut self, id: &QueueId) {
+        if let Some(known) = self.known.get_mut(id) {
+            known.state = State::Ready;
+            self.lanes.entry(known.lane).or_default().ready.push_front(id.clone());
+        }
+    }
+
+    pub(in crate::delivery) fn forget(&mut self, id: &QueueId) {
+        if let Some(Known { state: State::Later(at, nth), .. }) = self.known.remove(id) {
+            self.later.remove(&(at, nth));
+        }
+    }
+
+    /// Everything that waits is due now.
+    pub(in crate::delivery) fn flush(&mut self) {
+        for id in std::mem::take(&mut self.later).into_values() {
+            self.make_ready(id);
+        }
+    }
+
+    /// Makes due what is due by now. True if that is any.
+    pub(in crate::delivery) fn wake(&mut self, now: Instant) -> bool {
+        let mut woken = false;
+        while let Some(first) = self.later.first_entry().filter(|first| first.key().0 <= now) {
+            let id = first.remove();
+            self.make_ready(id);
+            woken = true;
+        }
+        woken
+    }
+
+    fn make_ready(&mut self, id: QueueId) {
+        if let Some(known) = self.known.get_mut(&id) {
+            known.state = State::Ready;
+            self.lanes.entry(known.lane).or_default().ready.push_back(id);
+        }
+    }
+
+    /// When the next message becomes due.
+    pub(in crate::delivery) fn next_due(&self) -> Option<Instant> {
+        self.later.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    pub(in crate::delivery) fn age(&self, id: &QueueId, now: Instant) -> Duration {
+        self.known.get(id).map_or(Duration::ZERO, |known| known.age(now))
+    }
+
+    /// Messages that wait for a turn and are older than `limit`, or for the first time older than
+    /// `warning`; at most `most` of them. Beside them, how long it takes until there is another one,
+    /// as far as messages are known and wait now.
+    pub(in crate::delivery) fn overdue(
+        &mut self,
+        limit: Duration,
+        warning: Option<Duration>,
+        most: usize,
+        now: Instant,
+    ) -> (Vec<QueueId>, Option<Duration>) {
+        let (mut found, mut next) = (Vec::new(), None::<Duration>);
+        for (id, known) in self.known.iter_mut().filter(|(_, known)| known.waits_for_a_turn()) {
+            let age = known.age(now);
+            let warning = warning.filter(|_| !known.warned);
+            let is_overdue = age > limit || warning.is_some_and(|warning| age >= warning);
+            if is_overdue && found.len() < most {
+                known.warned |= warning.is_some_and(|warning| age >= warning);
+                found.push(id.clone());
+            } else {
+                let due = warning.map_or(limit, |warning| warning.min(limit));
+                let wait = due.saturating_sub(age);
+                next = Some(next.map_or(wait, |next| next.min(wait)));
+            }
+        }
+        (found, next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::*;
+
+    fn id(name: &str) -> QueueId {
+        QueueId::parse(OsStr::new(name)).unwrap()
+    }
+
+    const MINUTE: Duration = Duration::from_secs(60);
+    const LANE: Lane = Lane(0);
+
+    fn index(names: &[&str], now: Instant) -> Index<&'static str> {
+        let mut index = Index::default();
+        for name in names {
+            index.learn(id(name), LANE, Duration::ZERO, false, now);
+        }
+        index
+    }
+
+    fn take(index: &mut Index<&'static str>, now: Instant) -> Option<QueueId> {
+        index.wake(now);
+        index.take(LANE, now).map(|taken| taken.id)
+    }
+
+    #[test]
+    fn new_mail_goes_before_old_mail() {
+        let now = Instant::now();
+        let mut index = index(&["old"], now);
+        let old = take(&mut index, now).unwrap();
+        index.defer(&old, MINUTE, now);
+        index.flush();
+        index.learn(id("new"), LANE, Duration::ZERO, false, now);
+        assert_eq!(take(&mut index, now), Some(id("new")));
+        assert_eq!(take(&mut index, now), Some(id("old")));
+    }
+
+    #[test]
+    fn however_much_new_mail_comes_every_fourth_turn_is_for_mail_that_was_tried_before() {
+        let now = Instant::now();
+        let mut index = index(&["old0", "old1", "old2"], now);
+        for _ in 0..3 {
+            let old = take(&mut index, now).unwrap();
+            index.defer(&old, Duration::ZERO, now);
+        }
+        let turns: String = (0..12)
+            .map(|n| {
+                index.learn(id(&format!("new{n}")), LANE, Duration::ZERO, false, now);
+                let taken = take(&mut index, now).unwrap();
+                taken.as_str().chars().next().unwrap()
+            })
+            .collect();
+        let mut fours = turns.as_bytes().windows(4);
+        assert!(
+            fours.all(|four| four.iter().filter(|turn| **turn == b'o').count() == 1),
+            "{turns}"
+        );
+    }
+
+    #[test]
+    fn a_message_is_with_one_deliverer_at_a_time() {
+        let now = Instant::now();
+        let mut index = index(&["a"], now);
+        assert!(take(&mut index, now).is_some());
+        index.flush();
+        assert_eq!(take(&mut index, now), None);
+        assert!(index.take_this(&id("a"), now).is_none());
+    }
+
+    #[test]
+    fn a_deferred_message_comes_back_when_its_time_has_come() {
+        let now = Instant::now();
+        let mut index = index(&["a"], now);
+        take(&mut index, now);
+        index.defer(&id("a"), MINUTE, now);
+        assert_eq!(take(&mut index, now), None);
+        assert_eq!(index.next_due(), Some(now + MINUTE));
+        assert_eq!(take(&mut index, now + MINUTE), Some(id("a")));
+    }
+
+    #[test]
+    fn what_was_tried_before_waits_until_its_pause_is_known_and_behind_new_mail() {
+        let now = Instant::now();
+        let mut index = index(&[], now);
+        for name in ["due", "waits", "gone"] {
+            index.learn(id(name), LANE, Duration::ZERO, true, now);
+        }
+        index.forget(&id("gone"));
+        assert_eq!((take(&mut index, now), index.has_backlog()), (None, false));
+        for wait in [Duration::ZERO, MINUTE] {
+            let next = index.next_unread().unwrap();
+            index.defer(&next, wait, now);
+        }
+        assert_eq!((index.next_unread(), index.has_unread()), (None, false));
+        index.learn(id("new"), LANE, Duration::ZERO, false, now);
+        assert_eq!(take(&mut index, now), Some(id("new")));
+        assert_eq!(take(&mut index, now), Some(id("due")));
+        assert_eq!(take(&mut index, now), None);
+        assert_eq!(take(&mut index, now + MINUTE), Some(id("waits")));
+    }
+
+    #[test]
+    fn what_is_forgotten_does_not_come_back_and_what_was_kept_for_it_goes_too() {
+        let now = Instant::now();
+        let mut index = index(&["a", "b"], now);
+        take(&mut index, now);
+        index.keep(&id("a"), Box::new("owed"));
+        index.defer(&id("a"), MINUTE, now);
+        index.forget(&id("a"));
+        index.forget(&id("b"));
+        assert_eq!((take(&mut index, now + MINUTE), index.len()), (None, 0));
+        index.learn(id("a"), LANE, Duration::ZERO, false, now);
+        assert!(index.take(LANE, now).unwrap().note.is_none());
+    }
+
+    #[test]
+    fn lanes_do_not_wait_for_each_other() {
+        let now = Instant::now();
+        let mut index = index(&["a"], now);
+        index.learn(id("b"), Lane(1), Duration::ZERO, false, now);
+        assert_eq!(index.take(Lane(1), now).unwrap().id, id("b"));
+        assert!(index.take(Lane(1), now).is_none());
+        index.put_back(&id("b"));
+        assert_eq!((index.backlog(LANE), index.backlog(Lane(1))), (1, 1));
+    }
+
+    #[test]
+    fn age_is_counted_from_what_it_was_when_we_learnt_of_it() {
+        let now = Instant::now();
+        let mut index = index(&[], now);
+        index.learn(id("a"), LANE, MINUTE, false, now);
+        assert_eq!(index.age(&id("a"), now + MINUTE), 2 * MINUTE);
+        assert_eq!(index.overdue(MINUTE, None, 9, now + MINUTE).0, [id("a")]);
+        let none = index.overdue(3 * MINUTE, None, 9, now + MINUTE);
+        assert_eq!(none, (vec![], Some(MINUTE)));
+    }
+
+    #[test]
+    fn a_warning_is_due_once() {
+        let now = Instant::now();
+        let mut index = index(&["a"], now);
+        let overdue = |index: &mut Index<_>, now| index.overdue(9 * MINUTE, Some(MINUTE), 9, now);
+        assert_eq!(overdue(&mut index, now), (vec![], Some(MINUTE)));
+        assert_eq!(overdue(&mut index, now + MINUTE), (vec![id("a")], None));
+        assert_eq!(overdue(&mut index, now + 2 * MINUTE), (vec![], Some(7 * MINUTE)));
+    }
+}

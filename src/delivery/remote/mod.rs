@@ -1,0 +1,14 @@
+//! The remotes: whether each is well, the sessions with it, and how much goes to it at once.
+
+mod concurrency;
+mod health;
+mod pace;
+mod plan;
+mod pool;
+mod route;
+mod site;
+
+pub(super) use health::Opening;
+pub(super) use plan::{Plan, Sites};
+pub(super) use pool::Slot;
+pub(super) use route::{Route, Stir, Underway};

@@ -1,0 +1,156 @@
+//! The sessions of one remote that are kept open for the next message.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::site::{Place, Site};
+use crate::delivery::RetrySchedule;
+use crate::transport::Session;
+
+/// Sessions that were opened under one reading of the configuration, within what their site allows:
+/// never more than its `connections` at once, those that say goodbye included.
+#[derive(Debug)]
+pub(super) struct Pool {
+    pub(super) site: Rc<Site>,
+    idle: RefCell<Vec<Idle>>,
+    /// `messages`: what a session carries at most.
+    per_session: u32,
+    /// A session was kept.
+    kept: Notify,
+    /// The configuration has changed: no session is kept for another message.
+    retired: Cell<bool>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    session: Session,
+    carried: u32,
+    since: Instant,
+}
+
+/// An idle session is closed after this.
+const IDLE_LIMIT: Duration = Duration::from_secs(5);
+
+/// The right to one session with the remote.
+pub(in crate::delivery) struct Slot {
+    pool: Rc<Pool>,
+    place: Place,
+}
+
+impl Pool {
+    pub(super) fn new(site: Rc<Site>, per_session: Option<u32>) -> Rc<Self> {
+        let per_session = per_session.unwrap_or(u32::MAX);
+        Rc::new(Self {
+            site,
+            idle: RefCell::default(),
+            per_session,
+            kept: Notify::new(),
+            retired: Cell::default(),
+        })
+    }
+
+    /// Has sessions closed from now on when their message is done.
+    pub(super) fn retire(&self) {
+        self.retired.set(true);
+    }
+
+    pub(super) fn has_idle(&self) -> bool {
+        !self.idle.borrow().is_empty()
+    }
+
+    /// Waits for the right to a session.
+    pub(super) async fn slot(self: &Rc<Self>) -> Slot {
+        Slot { pool: Rc::clone(self), place: self.site.place().await }
+    }
+
+    /// When the next idle session should be closed.
+    pub(super) fn next_close(&self) -> Option<Instant> {
+        self.idle.borrow().iter().map(|idle| idle.since + IDLE_LIMIT).min()
+    }
+
+    /// Takes out the sessions that were idle too long by `now`, all of them without a `now`, to be
+    /// closed in their slots.
+    pub(super) fn take_idle(self: &Rc<Self>, now: Option<Instant>) -> Vec<(Slot, Session)> {
+        let mut idle = self.idle.borrow_mut();
+        let over = |one: &mut Idle| now.is_none_or(|now| one.since + IDLE_LIMIT <= now);
+        let over = idle.extract_if(.., over);
+        over.map(|one| (self.occupied(), one.session)).collect()
+    }
+
+    /// The slot of a session that was idle.
+    fn occupied(self: &Rc<Self>) -> Slot {
+        self.site.idle.set(self.site.idle.get() - 1);
+        let mut place = self.site.place_beyond();
+        place.begin();
+        Slot { pool: Rc::clone(self), place }
+    }
+}
+
+impl Slot {
+    /// The session used last, and how many messages it has carried.
+    pub(in crate::delivery) fn reuse(&mut self) -> Option<(Session, u32)> {
+        let idle = self.pool.idle.borrow_mut().pop()?;
+        self.pool.site.idle.set(self.pool.site.idle.get() - 1);
+        self.place.begin();
+        Some((idle.session, idle.carried))
+    }
+
+    pub(in crate::delivery) fn has_idle(&self) -> bool {
+        self.pool.has_idle()
+    }
+
+    /// Returns when a session of another slot was kept.
+    pub(in crate::delivery) async fn kept(&self) {
+        self.pool.kept.notified().await;
+    }
+
+    /// A session was opened in this slot.
+    pub(in crate::delivery) fn opened(&mut self) {
+        self.place.opened();
+    }
+
+    /// The server refused a session in this slot. If others are open, it is well and wants no more
+    /// of them: how many there are. `None` if there are no others.
+    pub(in crate::delivery) fn refused(
+        &mut self,
+        schedule: &RetrySchedule,
+        now: Instant,
+    ) -> Option<usize> {
+        self.place.refused(schedule, now)
+    }
+
+    /// The session is gone.
+    pub(in crate::delivery) fn lost(&mut self) {
+        self.place.end();
+    }
+
+    /// Keeps a session for the next message, or says goodbye if it has done its share.
+    pub(in crate::delivery) fn keep(mut self, session: Session, carried: u32, now: Instant) {
+        let pool = &self.pool;
+        if pool.retired.get() || !session.is_reusable() || carried >= pool.per_session {
+            tokio::task::spawn_local(self.close(session));
+            return;
+        }
+        self.place.end();
+        pool.site.idle.set(pool.site.idle.get() + 1);
+        pool.idle.borrow_mut().push(Idle { session, carried, since: now });
+        pool.kept.notify_waiters();
+    }
+
+    /// Says goodbye; until that is done the slot is taken.
+    pub(in crate::delivery) async fn close(self, session: Session) {
+        session.close().await;
+        drop(self);
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let idle = self.idle.borrow().len();
+        self.site.idle.set(self.site.idle.get() - idle);
+    }
+}

@@ -1,0 +1,165 @@
+//! A remote as deliveries see it: what it is, how it fares, and what is under way to it.
+
+use std::cell::{Cell, RefCell};
+use std::ops::Deref;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::concurrency::Width;
+use super::health::{Health, Standing};
+use super::pool::{Pool, Slot};
+use super::site::Site;
+use crate::mail::{Reason, Remote};
+use crate::transport::Session;
+
+/// Tells the engine that a remote has changed, so that it looks again at who may go.
+#[derive(Clone, Debug, Default)]
+pub(in crate::delivery) struct Stir(Rc<Notify>);
+
+impl Deref for Stir {
+    type Target = Notify;
+
+    fn deref(&self) -> &Notify {
+        &self.0
+    }
+}
+
+/// A remote, and how it fares.
+#[derive(Debug)]
+pub(in crate::delivery) struct Route {
+    pub(in crate::delivery) remote: Remote,
+    pub(in crate::delivery) health: Health,
+    pool: Rc<Pool>,
+    width: RefCell<Width>,
+    /// Messages that set out for it, or came to it from another.
+    underway: Rc<Cell<usize>>,
+    stir: Stir,
+}
+
+/// A message counts for the remote that it is with.
+#[derive(Debug)]
+#[must_use]
+pub(in crate::delivery) struct Underway(Rc<Cell<usize>>);
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+impl Route {
+    pub(super) fn new(remote: &Remote, site: Rc<Site>, stir: &Stir, now: Instant) -> Self {
+        Self {
+            remote: remote.clone(),
+            health: Health::new(remote.host.clone(), stir.clone()),
+            pool: Pool::new(site, remote.messages),
+            width: RefCell::new(Width::new(now)),
+            underway: Rc::default(),
+            stir: stir.clone(),
+        }
+    }
+
+    /// Has no session of it used for another message; returns those to close.
+    pub(super) fn retire(&self) -> Vec<(Slot, Session)> {
+        self.pool.retire();
+        self.pool.take_idle(None)
+    }
+
+    /// How it stands for a message: a remote at rest that has an idle session needs no other.
+    pub(in crate::delivery) fn standing(&self, now: Instant) -> Standing {
+        if self.pool.has_idle() { Standing::Open } else { self.health.standing(now) }
+    }
+
+    /// Why a message has to pass it by; `None` if it may stay.
+    pub(in crate::delivery) fn resting(&self) -> Option<Reason> {
+        (self.standing(Instant::now()) == Standing::Resting).then(|| self.health.reason())
+    }
+
+    /// Whether one more of `backlog` messages may set out for it.
+    pub(in crate::delivery) fn admits(&self, backlog: usize, now: Instant) -> bool {
+        if self.standing(now) != Standing::Open {
+            return false;
+        }
+        let underway = self.underway.get();
+        if underway == 0 {
+            self.width.borrow_mut().rest(now);
+        }
+        let limit = self.pool.site.width();
+        underway < self.width.borrow_mut().allowed(backlog, limit, now)
+    }
+
+    /// When to ask [`Route::admits`] again although nothing happened.
+    pub(in crate::delivery) fn next_look(&self, backlog: usize, now: Instant) -> Option<Instant> {
+        let waits = self.underway.get() > 0 && self.standing(now) == Standing::Open;
+        let limit = self.pool.site.width();
+        waits.then(|| self.width.borrow().next_look(backlog, limit)).flatten()
+    }
+
+    /// When [`Route::standing`] or the number of sessions that the server lets us have may change
+    /// although nothing happens.
+    pub(in crate::delivery) fn next_change(&self) -> [Option<Instant>; 2] {
+        [self.health.next_change(), self.pool.site.next_widening()]
+    }
+
+    /// Allows one session more where the server did not take as many as there may be.
+    pub(in crate::delivery) fn widen(&self, now: Instant) {
+        self.pool.site.widen(now);
+    }
+
+    /// Counts a message as under way to it.
+    pub(in crate::delivery) fn enter(&self) -> Underway {
+        self.underway.set(self.underway.get() + 1);
+        Underway(Rc::clone(&self.underway))
+    }
+
+    /// The same for a message that another remote could not take, and has room again now.
+    pub(in crate::delivery) fn enter_from_another(&self) -> Underway {
+        self.stir.notify_one();
+        self.enter()
+    }
+
+    /// One message took `time` from when it set out to its end.
+    pub(in crate::delivery) fn done(&self, time: Duration, now: Instant) {
+        self.width.borrow_mut().done(time, now);
+    }
+
+    /// Waits for the right to a session and for a turn (`ratelimit`), without holding the one while
+    /// it waits for the other. Why not, if the remote fails meanwhile.
+    pub(in crate::delivery) async fn slot(&self) -> Result<Slot, Reason> {
+        loop {
+            if let Some(reason) = self.resting() {
+                return Err(reason);
+            }
+            let slot = self.pool.slot().await;
+            // It may have failed for another message while this one waited.
+            if let Some(reason) = self.resting() {
+                return Err(reason);
+            }
+            match self.pool.site.turn(Instant::now()) {
+                Ok(()) => return Ok(slot),
+                Err(next) => {
+                    drop(slot);
+                    tokio::time::sleep_until(next).await;
+                }
+            }
+        }
+    }
+
+    /// The right to a session where the turn was taken already.
+    pub(in crate::delivery) async fn another_slot(&self) -> Slot {
+        self.pool.slot().await
+    }
+
+    /// When an idle session should be closed.
+    pub(in crate::delivery) fn next_close(&self) -> Option<Instant> {
+        self.pool.next_close()
+    }
+
+    /// Sessions to close: idle too long by `now`, or all without a `now`.
+    pub(in crate::delivery) fn take_idle(&self, now: Option<Instant>) -> Vec<(Slot, Session)> {
+        self.pool.take_idle(now)
+    }
+}

@@ -1,0 +1,121 @@
+//! What happens between the parts of the daemon: a remote's health and its sessions, an edit and a
+//! delivery that hangs, one remote's word and another's silence.
+
+use std::fs::{self, File};
+use std::time::{Duration, SystemTime};
+
+use nix::sys::signal::Signal;
+
+use crate::daemon::Daemon;
+use crate::house::House;
+use crate::smarthost::{Answer, Sink};
+
+fn queue(house: &House, recipient: &str) {
+    let input = format!("root@h.example\n{recipient}\n\nSubject: x\n\nhi\n");
+    house.run("nullmailer-queue", [""; 0], input).success();
+}
+
+/// A house whose mail is tried again each second, and rests for up to an hour.
+fn house(remotes: &str) -> House {
+    let house = House::new();
+    house.control("remotes", remotes).control("pausetime", "1").control("maxpause", "1h");
+    house
+}
+
+#[test]
+fn a_server_that_wants_no_more_sessions_than_it_has_is_not_shut_out() {
+    let sink = Sink::new()
+        .answers("RCPT TO:<long@*", Answer::Hold)
+        .answers("RCPT TO:<breaks@*", Answer::Close);
+    let house = house(&sink.remote(""));
+    let daemon = Daemon::start(&house);
+    queue(&house, "long@x.example");
+    sink.wait_for_command("RCPT TO:<long@*");
+    (0..3).for_each(|_| queue(&house, "breaks@x.example"));
+    daemon.wait_for_lines("deferred id=", 3);
+    sink.accept("RCPT TO:<breaks@*");
+    sink.answers_now("CONNECT", "421 4.7.0 too many connections");
+    daemon.wait_for_line("remote-crowded ");
+    sink.accept("CONNECT");
+    sink.accept("RCPT TO:<long@*");
+    assert_eq!(sink.wait_for(4).len(), 4);
+    daemon.stop();
+}
+
+#[test]
+fn a_servers_word_on_a_recipient_is_kept_though_another_remote_cannot_be_reached() {
+    let full = Sink::new().answers("RCPT*", "450 4.2.2 mailbox is full");
+    let mut gone = Sink::new();
+    let remotes = full.remote("") + &gone.remote("").replace("127.0.0.1", "localhost");
+    gone.stop();
+    let house = house(&remotes);
+    house.control("pausetime", "0").control("queuelifetime", "1h");
+    queue(&house, "a@x.example");
+    let id = house.only_queued().id;
+    house.run("nullmailer-send", [""; 0], "").success();
+    let journal = fs::read_to_string(house.path("queue/status").join(&id)).unwrap();
+    let last = journal.lines().last().unwrap();
+    assert!(last.ends_with("\ta@x.example\t127.0.0.1\t450 4.2.2 mailbox is full"), "{journal}");
+
+    // The same is what its sender hears in the end.
+    let message = File::options().append(true).open(house.path("queue/queue").join(&id)).unwrap();
+    message.set_modified(SystemTime::now() - Duration::from_secs(7200)).unwrap();
+    house.run("nullmailer-send", [""; 0], "").success();
+    assert_eq!(house.names("failed"), [id.as_str()]);
+    let sink = Sink::new();
+    house.control("remotes", &sink.remote(""));
+    house.run("nullmailer-send", [""; 0], "").success();
+    let bounce = sink.wait_for(1).pop().unwrap().text();
+    assert!(bounce.contains("the last reason was: 450 4.2.2 mailbox is full"), "{bounce}");
+    assert!(bounce.contains("Remote-MTA: dns; 127.0.0.1"), "{bounce}");
+}
+
+#[test]
+fn a_changed_remote_is_used_by_the_next_message_although_an_old_delivery_hangs() {
+    let (old, new) = (Sink::new().answers(".", Answer::Hold), Sink::new());
+    let house = house(&old.remote(""));
+    // Which holds ports that were not known at the start to be none of ours.
+    house.control("sandbox", "off");
+    let daemon = Daemon::start(&house);
+    queue(&house, "first@x.example");
+    old.wait_for_command("DATA");
+    house.control("remotes", &new.remote(""));
+    queue(&house, "second@x.example");
+    assert_eq!(new.wait_for(1)[0].recipients, ["second@x.example"]);
+    old.accept(".");
+    assert_eq!(old.wait_for(1)[0].recipients, ["first@x.example"]);
+    daemon.stop();
+}
+
+#[test]
+fn a_message_in_which_everybody_has_had_an_answer_is_kept_and_not_removed_without_a_word() {
+    let sink = Sink::new();
+    let house = house(&sink.remote(""));
+    house.control("pausetime", "0");
+    queue(&house, "a@x.example");
+    let id = house.only_queued().id;
+    fs::write(
+        house.path("queue/status").join(&id),
+        "1\tattempt\n1\tsent\ta@x.example\trelay\t250 ok\n",
+    )
+    .unwrap();
+    let log = house.run("nullmailer-send", [""; 0], "").success().stdout;
+    assert!(log.contains(&format!("anomaly id={id} ")), "{log}");
+    assert_eq!((house.queued().len(), house.names("failed").len()), (0, 1));
+    assert!(sink.messages().is_empty());
+}
+
+#[test]
+fn how_the_queue_and_the_remotes_stand_is_said_on_sigusr1() {
+    let sink = Sink::new().answers("CONNECT", "554 5.3.2 not you");
+    let house = house(&sink.remote(""));
+    house.control("pausetime", "1h");
+    let daemon = Daemon::start(&house);
+    queue(&house, "a@x.example");
+    daemon.wait_for_line("Delivery complete, 1 message(s) remain.");
+    daemon.signal(Signal::SIGUSR1);
+    daemon.wait_for_line("remote-status remote=127.0.0.1 rests=");
+    let log = daemon.stop_with_log();
+    assert!(log.iter().any(|line| line == "status due=1 later=0 running=0"), "{log:#?}");
+    assert!(log.iter().any(|line| line.ends_with("error=\"554 5.3.2 not you\"")), "{log:#?}");
+}
