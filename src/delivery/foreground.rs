@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::task::LocalSet;
 
-use super::outcome::{Attempt, Bouncer, Ledger, Told};
+use super::outcome::{Attempt, Bouncer, Ledger, Line, Told};
 use super::queue::Lane;
 use super::remote::{Plan, Sites, Stir};
 use crate::config::Settings;
@@ -48,15 +48,15 @@ pub(crate) fn deliver_now(
     let mut ledger = Ledger::open(&entry, time);
     LocalSet::new().block_on(runtime, async {
         let attempt = Attempt { plan: &plan, log, entry: &entry, age: Duration::ZERO, book: None };
-        attempt.run(plan.routes_of(Lane::default()), &mut ledger, None).await;
+        attempt.run(plan.routes_of(Lane::default()), &mut ledger, &mut None).await;
         plan.close().await;
     });
     let lines = ledger.lines();
-    if lines.iter().all(|line| line.is_sent()) {
+    if lines.iter().all(Line::is_sent) {
         return Ok(Handed::Delivered);
     }
-    if lines.iter().all(|line| line.is_failed())
-        && let Some(Outcome::Failed(reason)) = lines.first().map(|line| line.outcome())
+    if lines.iter().all(Line::is_failed)
+        && let Some(Outcome::Failed(reason)) = lines.first().map(Line::outcome)
     {
         return Ok(Handed::Refused(reason.clone()));
     }

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use crate::exit::{Exit, Failure};
 use crate::mail::{Helo, Outcome, Printable, Protocol, Reason, Remote};
 use crate::submit;
-use crate::transport::{Cause, Delivery, Dialer, Fault, Mail, Phase};
+use crate::transport::{Cause, Collected, Dialer, Fault, Mail, Phase};
 
 /// The codes of the contract.
 mod code {
@@ -40,7 +40,7 @@ pub(super) fn send(program: &str, remote: &Remote) -> Result<Exit, Failure> {
         Protocol::Smtp | Protocol::External(_) => helo()?,
     };
     let (code, text) = match transmit(remote, helo)? {
-        Ok(delivery) => verdict(&delivery),
+        Ok((outcomes, fault)) => verdict(&outcomes, fault.as_ref()),
         Err(fault) => (fault_code(&fault), fault.to_string()),
     };
     let word = if code == 0 { "Succeeded" } else { "Failed" };
@@ -58,7 +58,10 @@ fn helo() -> Result<Helo, Failure> {
         .map_err(|flaw| failure(code::USAGE, format!("HELOHOST {:?} {flaw}", Printable(&name))))
 }
 
-fn transmit(remote: &Remote, helo: Helo) -> Result<Result<Delivery, Fault>, Failure> {
+/// The verdicts, and the fault that broke the session if one did.
+type Delivered = (Vec<Outcome>, Option<Fault>);
+
+fn transmit(remote: &Remote, helo: Helo) -> Result<Result<Delivered, Fault>, Failure> {
     let unreadable = |error: &dyn std::fmt::Display| {
         failure(code::READ, format!("cannot read the message on descriptor 3: {error}"))
     };
@@ -80,9 +83,11 @@ fn transmit(remote: &Remote, helo: Helo) -> Result<Result<Delivery, Fault>, Fail
         .map_err(|error| failure(code::CONNECT, format!("cannot start: {error}")))?;
     let result = runtime.block_on(async {
         let mut session = Dialer::new(helo, PathBuf::new()).open(remote).await?;
-        let delivery = session.deliver_to_all(&mail).await;
+        let collected = Collected::of(&mail);
+        let report = |which: &[usize], outcome: &Outcome| collected.take(which, outcome);
+        let fault = session.deliver_to_all(&mail, &report).await.err();
         session.close().await;
-        Ok(delivery)
+        Ok((collected.finish(fault.as_ref()), fault))
     });
     // A look-up that never ends must not hold up the exit.
     runtime.shutdown_background();
@@ -103,13 +108,13 @@ fn message_file() -> io::Result<File> {
 }
 
 /// The first recipient that was refused speaks for the message; those held back for its sake do not.
-fn verdict(delivery: &Delivery) -> (u8, String) {
-    let refused = delivery.outcomes.iter().find_map(|outcome| match outcome {
+fn verdict(outcomes: &[Outcome], fault: Option<&Fault>) -> (u8, String) {
+    let refused = outcomes.iter().find_map(|outcome| match outcome {
         Outcome::Failed(reason) => Some((code::NEVER, reason.to_string())),
         Outcome::Deferred(reason @ Reason::Remote(_)) => Some((code::LATER, reason.to_string())),
         Outcome::Deferred(Reason::Local { .. }) | Outcome::Sent(_) => None,
     });
-    match (refused, &delivery.fault, delivery.outcomes.first()) {
+    match (refused, fault, outcomes.first()) {
         (Some(refused @ (code::NEVER, _)), _, _) | (Some(refused), None, _) => refused,
         (None, _, Some(Outcome::Sent(reply))) => (0, reply.to_string()),
         (_, Some(fault), _) => (fault_code(fault), fault.to_string()),

@@ -16,7 +16,7 @@ use super::connect::Addresses;
 use super::reach::Reach;
 use super::smtp::{self, Io, Share};
 use super::tls::{self, TlsClient, TlsStream};
-use super::{Cause, Delivery, Fault, Mail, Phase, Served, external, qmqp};
+use super::{Cause, Fault, Mail, Phase, Report, external, qmqp};
 use crate::mail::{Helo, Protocol, Remote, Security};
 
 /// How long certificates and CRLs are used before their files are read again.
@@ -178,22 +178,34 @@ fn setup(sentence: String) -> Fault {
 }
 
 impl Session {
-    /// Sends one message: a verdict for each recipient, and the fault if the session broke.
-    pub(crate) async fn deliver(&mut self, mail: &Mail<'_>, served: Served<'_>) -> Delivery {
+    /// Sends one message. By the end `report` has been told one verdict for each recipient, those that a
+    /// fault brings included; a delivery that is dropped tells no more.
+    ///
+    /// # Errors
+    /// What broke the session on the way; it is then of no further use.
+    pub(crate) async fn deliver(
+        &mut self,
+        mail: &Mail<'_>,
+        report: Report<'_>,
+    ) -> Result<(), Fault> {
         match &mut self.0 {
-            Kind::Smtp(session) => smtp::deliver(session, mail, Share::Each, served).await,
-            Kind::Qmqp(session) => session.deliver(mail).await,
-            Kind::External(session) => session.deliver(mail).await,
+            Kind::Smtp(session) => smtp::deliver(session, mail, Share::Each, report).await,
+            Kind::Qmqp(session) => session.deliver(mail, report).await,
+            Kind::External(session) => session.deliver(mail, report).await,
         }
     }
 
     /// Sends one message to all of its recipients or to none: while one is refused, the text is
     /// not sent. For callers with one verdict for all.
-    pub(crate) async fn deliver_to_all(&mut self, mail: &Mail<'_>) -> Delivery {
+    pub(crate) async fn deliver_to_all(
+        &mut self,
+        mail: &Mail<'_>,
+        report: Report<'_>,
+    ) -> Result<(), Fault> {
         match &mut self.0 {
-            Kind::Smtp(session) => smtp::deliver(session, mail, Share::AllOrNone, &|_, _| {}).await,
+            Kind::Smtp(session) => smtp::deliver(session, mail, Share::AllOrNone, report).await,
             // These know one verdict only.
-            Kind::Qmqp(_) | Kind::External(_) => self.deliver(mail, &|_, _| {}).await,
+            Kind::Qmqp(_) | Kind::External(_) => self.deliver(mail, report).await,
         }
     }
 

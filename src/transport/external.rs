@@ -20,7 +20,8 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::children::Running;
-use super::{Cause, Delivery, Fault, Mail, Peer, Phase};
+use super::verdicts::Verdicts;
+use super::{Cause, Fault, Mail, Peer, Phase, Report};
 use crate::mail::{EnhancedCode, Outcome, Reason, Remote, Reply};
 
 /// What is kept of a program's output; the rest is read and forgotten, so that it can end.
@@ -57,25 +58,25 @@ impl Session {
         &self.peer
     }
 
-    pub(super) async fn deliver(&self, mail: &Mail<'_>) -> Delivery {
-        let all = |outcome: Outcome| vec![outcome; mail.recipients.len()];
-        let file = match queue_file(mail).await {
-            Ok(file) => file,
-            Err(error) => {
-                let sentence = format!("cannot hand the message over: {error}");
-                return broken(mail, Phase::Message, sentence);
-            }
-        };
-        match self.run(file).await {
-            Ok((status, text)) => match verdict(status, text) {
-                Ok(outcome) => Delivery { outcomes: all(outcome), fault: None },
-                Err((phase, sentence)) => broken(mail, phase, sentence),
-            },
-            Err(error) => {
-                let sentence = format!("cannot run {}: {error}", self.program.display());
-                broken(mail, Phase::Setup, sentence)
-            }
-        }
+    /// Runs the program for the message: its end is the verdict for all recipients.
+    pub(super) async fn deliver(&self, mail: &Mail<'_>, report: Report<'_>) -> Result<(), Fault> {
+        let verdicts = Verdicts::new(mail, report);
+        let ended = self.transact(mail).await;
+        verdicts.end_alike(ended.map_err(|(phase, sentence)| Fault {
+            phase,
+            peer: None,
+            cause: Cause::Broke(sentence),
+        }))
+    }
+
+    async fn transact(&self, mail: &Mail<'_>) -> Result<Outcome, (Phase, String)> {
+        let file = queue_file(mail)
+            .await
+            .map_err(|error| (Phase::Message, format!("cannot hand the message over: {error}")))?;
+        let (status, text) = self.run(file).await.map_err(|error| {
+            (Phase::Setup, format!("cannot run {}: {error}", self.program.display()))
+        })?;
+        verdict(status, text)
     }
 
     async fn run(&self, file: File) -> io::Result<(ExitStatus, String)> {
@@ -148,13 +149,6 @@ async fn queue_file(mail: &Mail<'_>) -> io::Result<File> {
     }
     copy.rewind()?;
     Ok(copy)
-}
-
-fn broken(mail: &Mail<'_>, phase: Phase, sentence: String) -> Delivery {
-    let fault = Fault { phase, peer: None, cause: Cause::Broke(sentence) };
-    let reason = fault.reason();
-    let outcomes = mail.recipients.iter().map(|_| Outcome::Deferred(reason.clone())).collect();
-    Delivery { outcomes, fault: Some(fault) }
 }
 
 /// What the end of a program means. The codes that the contract has for a remote that cannot be

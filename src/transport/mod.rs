@@ -13,6 +13,7 @@ mod qmqp;
 mod reach;
 mod smtp;
 mod tls;
+mod verdicts;
 
 use std::fs::File;
 
@@ -22,8 +23,9 @@ pub(crate) use fault::{Cause, Fault, Phase};
 pub(crate) use reach::{Reach, files, program};
 #[cfg(fuzzing)]
 pub(crate) use smtp::fuzz;
+pub(crate) use verdicts::{Collected, Report};
 
-use crate::mail::{Address, DeliveryRequest, Outcome, ReversePath};
+use crate::mail::{Address, DeliveryRequest, ReversePath};
 
 /// A message to be transmitted, for some or all of its recipients.
 #[derive(Debug)]
@@ -38,18 +40,4 @@ pub(crate) struct Mail<'a> {
     pub(crate) offset: u64,
     /// Bytes from `offset` to the end of the file, as stored.
     pub(crate) size: u64,
-}
-
-/// Told which recipients were served, by their places in [`Mail::recipients`], while others of the
-/// same message are still to be seen to: what comes next may take long, or be cut short.
-pub(crate) type Served<'a> = &'a dyn Fn(&[usize], &Outcome);
-
-/// What came of one transaction.
-#[derive(Debug)]
-#[must_use]
-pub(crate) struct Delivery {
-    /// A verdict for each recipient, in the order of [`Mail::recipients`].
-    pub(crate) outcomes: Vec<Outcome>,
-    /// Set when the session broke on the way; the session is then of no further use.
-    pub(crate) fault: Option<Fault>,
 }

@@ -12,7 +12,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::smtp::limit;
-use super::{Cause, Delivery, Fault, Mail, Peer, Phase};
+use super::verdicts::Verdicts;
+use super::{Cause, Fault, Mail, Peer, Phase, Report};
 use crate::mail::{Outcome, Reason, Reply};
 
 const BLOCK: usize = 64 * 1024;
@@ -50,24 +51,18 @@ impl Session {
     }
 
     /// Sends the message. The connection is then closed, whatever came of it.
-    pub(super) async fn deliver(&mut self, mail: &Mail<'_>) -> Delivery {
-        let outcome = match self.transact(mail).await {
-            Ok(Answer::Taken(text)) => Outcome::Sent(Reply::without_code(2, &text)),
-            Ok(Answer::Later(text)) => {
-                Outcome::Deferred(Reason::Remote(Reply::without_code(4, &text)))
-            }
-            Ok(Answer::Refused(text)) => {
-                Outcome::Failed(Reason::Remote(Reply::without_code(5, &text)))
-            }
-            Err((phase, cause)) => {
-                let fault = Fault { phase, peer: self.peer.address, cause };
-                let reason = fault.reason();
-                let outcomes =
-                    mail.recipients.iter().map(|_| Outcome::Deferred(reason.clone())).collect();
-                return Delivery { outcomes, fault: Some(fault) };
-            }
-        };
-        Delivery { outcomes: vec![outcome; mail.recipients.len()], fault: None }
+    pub(super) async fn deliver(
+        &mut self,
+        mail: &Mail<'_>,
+        report: Report<'_>,
+    ) -> Result<(), Fault> {
+        let verdicts = Verdicts::new(mail, report);
+        let answer = self.transact(mail).await;
+        let peer = self.peer.address;
+        verdicts.end_alike(match answer {
+            Ok(answer) => Ok(answer.outcome()),
+            Err((phase, cause)) => Err(Fault { phase, peer, cause }),
+        })
     }
 
     async fn transact(&mut self, mail: &Mail<'_>) -> Result<Answer, (Phase, Cause)> {
@@ -92,6 +87,16 @@ impl Session {
             // It has not had the message: it cannot have taken it.
             (Err(_), Ok(said @ (Answer::Later(_) | Answer::Refused(_)))) => Ok(said),
             (Err(fault), _) => Err(fault),
+        }
+    }
+}
+
+impl Answer {
+    fn outcome(self) -> Outcome {
+        match self {
+            Self::Taken(text) => Outcome::Sent(Reply::without_code(2, &text)),
+            Self::Later(text) => Outcome::Deferred(Reason::Remote(Reply::without_code(4, &text))),
+            Self::Refused(text) => Outcome::Failed(Reason::Remote(Reply::without_code(5, &text))),
         }
     }
 }

@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::Core;
-use crate::delivery::outcome::{Attempt, Book, Ledger, Next, Settler};
+use crate::delivery::outcome::{Attempt, Book, Ledger, Next, Settler, without_a_turn};
 use crate::delivery::queue::Taken;
 use crate::delivery::remote::{Plan, Underway};
 use crate::spool::{QueueId, Unusable};
@@ -31,16 +31,19 @@ pub(super) struct Finished {
     pub(super) next: Result<Next, String>,
     /// To be kept if the message stays.
     pub(super) note: Option<Box<Note>>,
+    /// It counts as under way until the engine has seen that it is not: a remote whose messages end in one
+    /// moment has not been idle.
+    pub(super) underway: Option<Underway>,
 }
 
 pub(super) async fn deliver(core: &Core, plan: &Plan, errand: Errand) -> Finished {
-    let Errand { taken, underway } = errand;
+    let Errand { taken, mut underway } = errand;
     let Taken { id, lane, age, mut note } = taken;
     let entry = match core.spool.entry(&id) {
         Ok(entry) => entry,
         Err(why) => {
             let next = unusable(core, &id, &why);
-            return Finished { id, next, note };
+            return Finished { id, next, note, underway };
         }
     };
     let time = (core.clock)().unix();
@@ -49,7 +52,7 @@ pub(super) async fn deliver(core: &Core, plan: &Plan, errand: Errand) -> Finishe
     let is_settling = kept.is_some() && again.is_none_or(|again| again > Instant::now());
     // What cannot be removed would be sent again and again.
     if !is_settling && let Err(error) = core.spool.check_writable() {
-        return Finished { id, next: Err(error.to_string()), note };
+        return Finished { id, next: Err(error.to_string()), note, underway };
     }
     let kept = note.as_mut().and_then(|note| note.ledger.take()).filter(|one| one.is_of(&entry));
     let mut ledger = kept.unwrap_or_else(|| Ledger::open(&entry, time));
@@ -60,11 +63,10 @@ pub(super) async fn deliver(core: &Core, plan: &Plan, errand: Errand) -> Finishe
             note.again = None;
         }
         let attempt = Attempt { plan, log: &core.log, entry: &entry, age, book: Some(book) };
-        match underway {
-            Some(underway) => {
-                attempt.run(plan.routes_of(lane), &mut ledger, Some(underway)).await;
-            }
-            None => attempt.without_a_turn(plan.routes_of(lane), &mut ledger),
+        if underway.is_some() {
+            attempt.run(plan.routes_of(lane), &mut ledger, &mut underway).await;
+        } else {
+            without_a_turn(plan.routes_of(lane), &mut ledger);
         }
     }
     let settler = Settler { plan, bouncer: &core.bouncer, book };
@@ -74,7 +76,7 @@ pub(super) async fn deliver(core: &Core, plan: &Plan, errand: Errand) -> Finishe
     } else if let Some(note) = &mut note {
         note.complaint = None;
     }
-    Finished { id, next, note }
+    Finished { id, next, note, underway }
 }
 
 /// Writes down what was not written yet of a message whose daemon stops.

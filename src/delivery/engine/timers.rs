@@ -103,8 +103,6 @@ impl Engine {
     pub(super) fn fire(&mut self, timer: Timer) {
         let now = Instant::now();
         match timer {
-            // The loop sees that it is over.
-            Timer::Grace => {}
             Timer::Due => {
                 if !self.watched && !self.passing {
                     self.rescan();
@@ -119,7 +117,8 @@ impl Engine {
                 self.appeared(&whole);
             }
             Timer::Remote => self.stale = true,
-            Timer::Concurrency => {}
+            // The loop looks at these by itself.
+            Timer::Grace | Timer::Concurrency => {}
             Timer::Idle => self.close_idle(Some(now)),
             Timer::Overdue => self.sweep(now),
             Timer::Rescan => self.rescan(),

@@ -108,7 +108,8 @@ impl Engine {
     }
 
     pub(super) fn finish(&mut self, finished: Finished) {
-        let Finished { id, next, note } = finished;
+        let Finished { id, next, note, underway } = finished;
+        drop(underway);
         let now = Instant::now();
         match next {
             Ok(Next::Gone) => self.index.forget(&id),

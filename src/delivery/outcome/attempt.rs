@@ -31,6 +31,18 @@ enum Passed {
     Failed(Reason),
 }
 
+/// For a message that is too old to wait for a turn: says why it has none.
+pub(in crate::delivery) fn without_a_turn<'r>(
+    routes: impl Iterator<Item = &'r Rc<Route>>,
+    ledger: &mut Ledger,
+) {
+    let waits = || Reason::local(EnhancedCode::new(4, 3, 2), "other mail goes before it");
+    for route in routes {
+        let reason = route.resting().unwrap_or_else(waits);
+        ledger.passed_by(&ledger.offered(), &reason, true, &route.remote);
+    }
+}
+
 impl Attempt<'_> {
     /// Offers the message to each of `routes` until no recipient waits or no remote is left.
     ///
@@ -40,22 +52,20 @@ impl Attempt<'_> {
         &self,
         routes: impl Iterator<Item = &'r Rc<Route>>,
         ledger: &mut Ledger,
-        underway: Option<Underway>,
+        underway: &mut Option<Underway>,
     ) {
         if let Some(reason) = self.circles() {
             self.log.sending_failed(&reason);
             ledger.refuse_all(&reason);
             return;
         }
-        let mut underway = underway;
         for (nth, route) in routes.enumerate() {
             let offered = ledger.offered();
             if offered.is_empty() {
                 break;
             }
             if nth > 0 && route.resting().is_none() {
-                drop(underway.take());
-                underway = Some(route.enter_from_another());
+                *underway = Some(route.enter_from_another());
             }
             match self.through(route, &offered, ledger).await {
                 Ok(()) => {}
@@ -66,19 +76,6 @@ impl Attempt<'_> {
                     ledger.passed_by(&offered, &reason, false, &route.remote);
                 }
             }
-        }
-    }
-
-    /// For a message that is too old to wait for a turn: says why it has none.
-    pub(in crate::delivery) fn without_a_turn<'r>(
-        &self,
-        routes: impl Iterator<Item = &'r Rc<Route>>,
-        ledger: &mut Ledger,
-    ) {
-        let waits = || Reason::local(EnhancedCode::new(4, 3, 2), "other mail goes before it");
-        for route in routes {
-            let reason = route.resting().unwrap_or_else(waits);
-            ledger.passed_by(&ledger.offered(), &reason, true, &route.remote);
         }
     }
 
@@ -171,9 +168,9 @@ impl Attempt<'_> {
             }
         };
         let Some(limit) = self.plan.settings.send_timeout else {
-            return shim(session, mail, &report).await;
+            return session.deliver(mail, &report).await;
         };
-        if let Ok(delivered) = timeout(limit, shim(session, mail, &report)).await {
+        if let Ok(delivered) = timeout(limit, session.deliver(mail, &report)).await {
             return delivered;
         }
         let cause = Cause::Broke("sendtimeout is over".to_owned());
@@ -260,25 +257,4 @@ impl Attempt<'_> {
             (None, None) => self.log.sent_file(),
         }
     }
-}
-
-async fn shim(
-    session: &mut Session,
-    mail: &Mail<'_>,
-    report: &dyn Fn(&[usize], &Outcome),
-) -> Result<(), Fault> {
-    let seen = RefCell::new(std::collections::HashSet::new());
-    let served = |which: &[usize], outcome: &Outcome| {
-        seen.borrow_mut().extend(which.iter().copied());
-        report(which, outcome);
-    };
-    let delivery = session.deliver(mail, &served).await;
-    for (which, outcome) in delivery.outcomes.iter().enumerate() {
-        if !seen.borrow().contains(&which)
-            && delivery.fault.as_ref().is_none_or(|f| *outcome != Outcome::Deferred(f.reason()))
-        {
-            report(&[which], outcome);
-        }
-    }
-    delivery.fault.map_or(Ok(()), Err)
 }

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use jiff::tz::TimeZone;
 use tokio::time::Instant;
 
-use super::ledger::Line;
+use super::line::Line;
 use super::quota::Quota;
 use crate::config::Settings;
 use crate::log::{Bounce, Clock, Log};

@@ -5,10 +5,9 @@
 //! transaction begins, so that a crash sends no second copy and a time limit forgets nobody. The ledger
 //! alone writes journals, removes messages and sets them aside.
 
-use std::rc::Rc;
-
+use super::line::{By, Line, Weight};
 use crate::log::Log;
-use crate::mail::{Address, EnhancedCode, Outcome, Protocol, Reason, Remote};
+use crate::mail::{Address, EnhancedCode, Outcome, Reason, Remote};
 use crate::spool::{self, Entry, Event, Spool};
 
 /// Where the ledger of a message in the queue is written down.
@@ -27,122 +26,20 @@ pub(in crate::delivery) struct Ledger {
     lines: Vec<Line>,
     /// Those who are not served yet; one more where an earlier attempt has failed for somebody.
     unserved: usize,
-    /// A remote looked at the message: else nothing was learnt about it, only about the remotes.
-    tried: bool,
-    /// That is in the journal.
-    tried_written: bool,
+    tried: Tried,
     /// It was logged that the report has to wait.
     wait_logged: bool,
     /// All are served, and the message is removed.
     removed: bool,
 }
 
-/// The word on one recipient that counts so far.
-#[derive(Debug)]
-pub(in crate::delivery) struct Line {
-    pub(super) recipient: Address,
-    outcome: Outcome,
-    weight: Weight,
-    /// The remote whose word it is; `None` where none could be asked.
-    by: Option<Rc<By>>,
-    /// A transaction is under way whose word on the recipient is not known yet.
-    asked: bool,
-    /// It has failed, and the report on that is queued, or there is to be none.
-    told: bool,
-    /// It is in the journal.
-    written: bool,
-}
-
-/// What to call a remote.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct By {
-    pub(super) host: String,
-    pub(super) protocol: Protocol,
-}
-
-/// How much a reason to wait says. What says more is never replaced by what says less.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Weight {
-    /// There is nobody to ask.
-    Nothing,
-    /// A remote is resting.
-    Resting,
-    /// What an earlier attempt came to.
-    Past,
-    /// A session broke, or could not be had.
-    Fault,
-    /// The server's word on the recipient.
-    Word,
-    /// The text was out and no answer came: the recipient may have the message.
-    Taken,
-}
-
-impl By {
-    fn of(remote: &Remote) -> Rc<Self> {
-        Rc::new(Self { host: remote.host.clone(), protocol: remote.protocol.clone() })
-    }
-}
-
-impl Line {
-    fn new(recipient: Address, past: Option<(String, Reason)>) -> Self {
-        let (outcome, weight, by) = match past {
-            Some((host, reason)) => {
-                let by = (!host.is_empty()).then(|| Rc::new(By { host, protocol: Protocol::Smtp }));
-                (Outcome::Deferred(reason), Weight::Past, by)
-            }
-            None => {
-                let reason = Reason::local(EnhancedCode::new(4, 3, 5), "no remote to send to");
-                (Outcome::Deferred(reason), Weight::Nothing, None)
-            }
-        };
-        Self { recipient, outcome, weight, by, asked: false, told: false, written: false }
-    }
-
-    pub(super) fn host(&self) -> Option<&str> {
-        self.by.as_ref().map(|by| by.host.as_str())
-    }
-
-    pub(super) fn protocol(&self) -> &Protocol {
-        self.by.as_ref().map_or(&Protocol::Smtp, |by| &by.protocol)
-    }
-
-    pub(in crate::delivery) fn outcome(&self) -> &Outcome {
-        &self.outcome
-    }
-
-    pub(super) fn is_asked(&self) -> bool {
-        self.asked
-    }
-
-    pub(in crate::delivery) fn is_sent(&self) -> bool {
-        matches!(self.outcome, Outcome::Sent(_))
-    }
-
-    pub(in crate::delivery) fn is_failed(&self) -> bool {
-        matches!(self.outcome, Outcome::Failed(_))
-    }
-
-    pub(in crate::delivery) fn is_waiting(&self) -> bool {
-        matches!(self.outcome, Outcome::Deferred(_))
-    }
-
-    fn event(&self) -> Event<'_> {
-        Event {
-            recipient: &self.recipient,
-            remote: self.host().unwrap_or_default(),
-            outcome: &self.outcome,
-        }
-    }
-
-    fn put(&mut self, outcome: Outcome, weight: Weight, by: &Rc<By>) {
-        self.asked = false;
-        if !matches!(outcome, Outcome::Deferred(_)) || self.weight <= weight && self.is_waiting() {
-            self.outcome = outcome;
-            self.weight = weight;
-            self.by = Some(Rc::clone(by));
-            self.written = false;
-        }
-    }
+/// Whether a remote looked at the message: else nothing was learnt about it, only about the remotes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tried {
+    No,
+    Yes,
+    /// And the journal has it.
+    Written,
 }
 
 impl Ledger {
@@ -159,8 +56,7 @@ impl Ledger {
             time,
             unserved: lines.len() + usize::from(entry.has_failed()),
             lines,
-            tried: false,
-            tried_written: false,
+            tried: Tried::No,
             wait_logged: false,
             removed: false,
         }
@@ -174,7 +70,7 @@ impl Ledger {
     /// Begins an attempt, with a ledger that could not be settled too: who waits may be offered once more.
     pub(in crate::delivery) fn reopen(&mut self, time: i64) {
         self.time = time;
-        (self.tried, self.tried_written) = (false, false);
+        self.tried = Tried::No;
         for line in self.lines.iter_mut().filter(|line| line.is_waiting()) {
             line.weight = line.weight.min(Weight::Past);
         }
@@ -189,12 +85,12 @@ impl Ledger {
     }
 
     pub(in crate::delivery) fn is_tried(&self) -> bool {
-        self.tried
+        self.tried != Tried::No
     }
 
     /// A remote looked at the message, and the journal does not know yet.
     pub(super) fn is_new_attempt(&self) -> bool {
-        self.tried && !self.tried_written
+        self.tried == Tried::Yes
     }
 
     /// Those who have failed and are to be told of.
@@ -239,7 +135,7 @@ impl Ledger {
         remote: &Remote,
         book: Option<&Book<'_>>,
     ) {
-        self.tried = true;
+        self.was_tried();
         let by = By::of(remote);
         for at in places.clone() {
             let line = &mut self.lines[at];
@@ -278,7 +174,9 @@ impl Ledger {
 
     /// A remote looked at the message, whatever came of it.
     pub(super) fn was_tried(&mut self) {
-        self.tried = true;
+        if self.tried == Tried::No {
+            self.tried = Tried::Yes;
+        }
     }
 
     /// No session could be had with a remote: it rests, or was found wanting just now.
@@ -298,7 +196,7 @@ impl Ledger {
 
     /// Nobody of those who wait will get it.
     pub(super) fn refuse_all(&mut self, reason: &Reason) {
-        self.tried = true;
+        self.was_tried();
         for line in self.lines.iter_mut().filter(|line| line.is_waiting()) {
             line.outcome = Outcome::Failed(reason.clone());
             line.by = None;
@@ -386,14 +284,16 @@ impl Ledger {
         book: &Book<'_>,
         which: impl Fn(&Line) -> bool,
     ) -> Result<(), spool::Error> {
-        let attempt = self.tried && !self.tried_written;
+        let attempt = self.is_new_attempt();
         let new = |line: &&Line| !line.written && which(line);
         let events: Vec<_> = self.lines.iter().filter(new).map(Line::event).collect();
         if events.is_empty() && !attempt {
             return Ok(());
         }
         book.spool.record(&book.entry.id, self.time, attempt, &events)?;
-        self.tried_written |= attempt;
+        if attempt {
+            self.tried = Tried::Written;
+        }
         self.lines.iter_mut().filter(|line| which(line)).for_each(|line| line.written = true);
         Ok(())
     }

@@ -3,11 +3,13 @@
 mod attempt;
 mod bounce;
 mod ledger;
+mod line;
 mod quota;
 mod settle;
 
-pub(super) use attempt::Attempt;
+pub(super) use attempt::{Attempt, without_a_turn};
 pub(crate) use bounce::Bouncer;
 pub(super) use bounce::Told;
 pub(super) use ledger::{Book, Ledger};
+pub(super) use line::Line;
 pub(super) use settle::{Next, Settler};

@@ -16,13 +16,11 @@ const HOUR: Duration = Duration::from_secs(3600);
 impl Quota {
     /// Uses one of `limit`, or says when there are new ones.
     pub(super) fn take(&mut self, limit: u64, now: Instant) -> Result<(), Instant> {
-        let hour = match self.hour.filter(|hour| now < *hour + HOUR) {
-            Some(hour) => hour,
-            None => {
-                self.used = 0;
-                *self.hour.insert(now)
-            }
-        };
+        let hour = self.hour.filter(|hour| now < *hour + HOUR).unwrap_or_else(|| {
+            self.used = 0;
+            now
+        });
+        self.hour = Some(hour);
         if self.used >= limit {
             return Err(hour + HOUR);
         }

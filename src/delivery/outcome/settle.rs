@@ -9,7 +9,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::bounce::{Bouncer, Told};
-use super::ledger::{Book, Ledger, Line};
+use super::ledger::{Book, Ledger};
+use super::line::Line;
 use crate::delivery::remote::Plan;
 use crate::log::Bounce;
 use crate::spool;

@@ -234,7 +234,9 @@ impl Trial {
     }
 
     /// The server wants no more sessions than it has, which says nothing against it.
-    pub(in crate::delivery) fn crowded(self) {}
+    pub(in crate::delivery) fn crowded(self) {
+        drop(self);
+    }
 }
 
 impl Drop for Trial {

@@ -13,13 +13,11 @@ pub(super) struct Pace {
 impl Pace {
     /// Takes a turn now, `between` after the last one; zero is no limit. Else when to ask again.
     pub(super) fn turn(&mut self, between: Duration, now: Instant) -> Result<(), Instant> {
-        match self.last.map(|last| last + between).filter(|next| *next > now) {
-            Some(next) => Err(next),
-            None => {
-                self.last = Some(now);
-                Ok(())
-            }
+        if let Some(next) = self.last.map(|last| last + between).filter(|next| *next > now) {
+            return Err(next);
         }
+        self.last = Some(now);
+        Ok(())
     }
 }
 

@@ -1,13 +1,14 @@
 //! A server for this room's own tests: plays a dialogue over loopback and returns what it heard.
 
+use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::{Io, Session};
-use crate::mail::{Address, DeliveryRequest, Helo, Protocol, Remote, ReversePath};
-use crate::transport::{Delivery, Fault, Mail};
+use crate::mail::{Address, DeliveryRequest, Helo, Outcome, Protocol, Remote, ReversePath};
+use crate::transport::{Collected, Fault, Mail};
 
 /// Plays a dialogue: `S:` lines are sent at once, `C:` waits for a line, which may end in `*`,
 /// `C: ...` reads up to a lone dot, `> hang` says nothing until the client goes. Ends with the dialogue; everything heard is returned.
@@ -92,6 +93,12 @@ pub(in crate::transport) async fn open(address: SocketAddr) -> Result<Session, F
     Session::open(Io::Plain(tcp), &remote(), &helo, None).await
 }
 
+/// What a delivery told, and how it ended.
+pub(in crate::transport) struct Delivery {
+    pub(in crate::transport) outcomes: Vec<Outcome>,
+    pub(in crate::transport) fault: Option<Fault>,
+}
+
 /// Sends one message from `s@x` and leaves; the text is written to a file first.
 pub(in crate::transport) async fn deliver(
     address: SocketAddr,
@@ -123,7 +130,23 @@ pub(in crate::transport) async fn deliver_over(
         offset: 10,
         size: text.len() as u64,
     };
-    super::deliver(session, &mail, super::Share::Each, &|_, _| {}).await
+    deliver_mail(session, &mail).await
+}
+
+/// Sends one message; a recipient who is told of twice, or never without a fault, fails the test.
+pub(in crate::transport) async fn deliver_mail(session: &mut Session, mail: &Mail<'_>) -> Delivery {
+    let told = RefCell::new(vec![0; mail.recipients.len()]);
+    let collected = Collected::of(mail);
+    let report = |which: &[usize], outcome: &Outcome| {
+        for which in which {
+            told.borrow_mut()[*which] += 1;
+        }
+        collected.take(which, outcome);
+    };
+    let fault = super::deliver(session, mail, super::Share::Each, &report).await.err();
+    let least = usize::from(fault.is_none());
+    assert!(told.borrow().iter().all(|times| (least..=1).contains(times)), "{told:?}");
+    Delivery { outcomes: collected.finish(fault.as_ref()), fault }
 }
 
 pub(in crate::transport) fn run<T>(future: impl Future<Output = T>) -> T {

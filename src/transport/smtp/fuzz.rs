@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use super::framing::Framer;
 use super::{Io, Session, Share, deliver};
 use crate::mail::{Address, DeliveryRequest, Helo, Outcome, Protocol, Remote, ReversePath};
-use crate::transport::{Delivery, Mail};
+use crate::transport::{Collected, Mail};
 
 /// Replies come out the same whether the bytes come at once or one by one; neither panics.
 pub(crate) fn framing(bytes: &[u8]) {
@@ -56,15 +56,13 @@ pub(crate) fn session(server: &[u8]) {
     let text = String::from_utf8(heard).expect("all that was to be sent is ASCII");
     let ends = text.matches("\r\n..body\r\n.\r\n").count()
         + text.matches(" LAST\r\nSubject: x\r\n\r\n.body\r\n").count();
-    let served = |delivery: &&Delivery| {
-        delivery.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Sent(_)))
+    let served = |outcomes: &&Vec<Outcome>| {
+        outcomes.iter().any(|outcome| matches!(outcome, Outcome::Sent(_)))
     };
     assert!(deliveries.iter().filter(served).count() <= ends, "{text:?}");
-    for delivery in &deliveries {
-        for outcome in &delivery.outcomes {
-            if let Outcome::Sent(reply) = outcome {
-                assert!(reply.is_positive(), "{reply:?}");
-            }
+    for outcome in deliveries.iter().flatten() {
+        if let Outcome::Sent(reply) = outcome {
+            assert!(reply.is_positive(), "{reply:?}");
         }
     }
     assert!(
@@ -73,7 +71,7 @@ pub(crate) fn session(server: &[u8]) {
     );
 }
 
-async fn client(io: DuplexStream) -> Vec<Delivery> {
+async fn client(io: DuplexStream) -> Vec<Vec<Outcome>> {
     let remote = Remote {
         step_limit: Some(Duration::from_secs(2)),
         ..Remote::new("server.example", Protocol::Smtp)
@@ -94,7 +92,12 @@ async fn client(io: DuplexStream) -> Vec<Delivery> {
             offset: 0,
             size: MESSAGE.len() as u64,
         };
-        deliveries.push(deliver(&mut session, &mail, Share::Each, &|_, _| {}).await);
+        let collected = Collected::of(&mail);
+        let report = |which: &[usize], outcome: &Outcome| collected.take(which, outcome);
+        let fault = deliver(&mut session, &mail, Share::Each, &report).await.err();
+        let outcomes = collected.finish(fault.as_ref());
+        assert_eq!(outcomes.len(), recipients.len(), "each recipient is told of");
+        deliveries.push(outcomes);
     }
     session.close().await;
     deliveries

@@ -18,8 +18,8 @@ pub(super) struct Plan {
     notify: String,
     /// What must be converted, because the server cannot take it as it is.
     pub(super) changes: Changes,
-    /// For each recipient, why it is not even asked for.
-    pub(super) refused: Vec<Option<Outcome>>,
+    /// The places of those who are not even asked for, and why.
+    pub(super) refused: Option<(Vec<usize>, Outcome)>,
 }
 
 impl Plan {
@@ -33,7 +33,6 @@ impl Plan {
             },
             refused: refusals(mail, offered, survey),
         };
-        let mut going = mail.recipients.iter().zip(&plan.refused).filter(|(_, no)| no.is_none());
         let mut parameters = String::new();
         if offered.size != Size::NotOffered {
             let _ = write!(parameters, " SIZE={}", survey.size);
@@ -41,9 +40,10 @@ impl Plan {
         if offered.eight_bit && (survey.header || survey.body) {
             parameters.push_str(" BODY=8BITMIME");
         }
-        let unicode_envelope = !mail.sender.as_str().is_ascii() || { going }
-            .any(|(recipient, _)| !recipient.is_ascii());
-        if offered.smtputf8 && (unicode_envelope || survey.header) {
+        let unicode_envelope = || {
+            !mail.sender.as_str().is_ascii() || mail.recipients.iter().any(|one| !one.is_ascii())
+        };
+        if offered.smtputf8 && (survey.header || unicode_envelope()) {
             parameters.push_str(" SMTPUTF8");
         }
         if offered.dsn {
@@ -78,8 +78,13 @@ impl Plan {
     }
 }
 
-fn refusals(mail: &Mail<'_>, offered: &Capabilities, survey: Survey) -> Vec<Option<Outcome>> {
-    let everyone = |reason: Reason| vec![Some(Outcome::Failed(reason)); mail.recipients.len()];
+fn refusals(
+    mail: &Mail<'_>,
+    offered: &Capabilities,
+    survey: Survey,
+) -> Option<(Vec<usize>, Outcome)> {
+    let everyone =
+        |reason: Reason| Some(((0..mail.recipients.len()).collect(), Outcome::Failed(reason)));
     if let Size::AtMost(limit) = offered.size
         && survey.size > limit
     {
@@ -89,7 +94,7 @@ fn refusals(mail: &Mail<'_>, offered: &Capabilities, survey: Survey) -> Vec<Opti
         return everyone(Reason::local(EnhancedCode::new(5, 3, 4), text));
     }
     if offered.smtputf8 {
-        return vec![None; mail.recipients.len()];
+        return None;
     }
     // RFC 6531 §3.2, §3.5: non-ASCII addresses not permitted.
     let not_ascii = |what: &str| {
@@ -99,8 +104,10 @@ fn refusals(mail: &Mail<'_>, offered: &Capabilities, survey: Survey) -> Vec<Opti
     if !mail.sender.as_str().is_ascii() {
         return everyone(not_ascii("sender's address"));
     }
-    let refuse = || Outcome::Failed(not_ascii("recipient's address"));
-    mail.recipients.iter().map(|recipient| (!recipient.is_ascii()).then(refuse)).collect()
+    let all = mail.recipients.iter().enumerate();
+    let refused: Vec<usize> =
+        all.filter(|(_, one)| !one.is_ascii()).map(|(which, _)| which).collect();
+    (!refused.is_empty()).then(|| (refused, Outcome::Failed(not_ascii("recipient's address"))))
 }
 
 #[cfg(test)]
@@ -108,13 +115,13 @@ mod tests {
     use super::*;
     use crate::mail::{Address, DeliveryRequest, Reply, ReversePath};
 
-    /// What would be sent, and for each recipient whether it would be refused.
+    /// What would be sent, and who would be refused.
     fn plan(
         sender: &str,
         recipients: &[&str],
         offers: &str,
         survey: Survey,
-    ) -> (String, Vec<bool>) {
+    ) -> (String, Vec<usize>) {
         let request = DeliveryRequest::parse(b"NOTIFY=FAILURE,DELAY RET=HDRS ENVID=a+2Bb").unwrap();
         let recipients: Vec<_> =
             recipients.iter().map(|text| Address::parse(text.as_bytes()).unwrap()).collect();
@@ -129,7 +136,7 @@ mod tests {
         let offered = Capabilities::parse(&Reply::new(250, &format!("h\n{offers}")));
         let plan = Plan::make(&mail, &offered, survey);
         let said = [plan.mail_command(&mail), plan.rcpt_command(&mail, 0)].join("|");
-        (said, plan.refused.iter().map(Option::is_some).collect())
+        (said, plan.refused.map(|(who, _)| who).unwrap_or_default())
     }
 
     fn survey(header: bool, body: bool) -> Survey {
@@ -139,7 +146,7 @@ mod tests {
     #[test]
     fn nothing_is_said_that_is_not_offered() {
         let (said, refused) = plan("a@x", &["b@x"], "", survey(true, true));
-        assert_eq!((said.as_str(), refused), ("MAIL FROM:<a@x>|RCPT TO:<b@x>", vec![false]));
+        assert_eq!((said.as_str(), refused), ("MAIL FROM:<a@x>|RCPT TO:<b@x>", vec![]));
     }
 
     #[test]
@@ -158,22 +165,16 @@ mod tests {
     #[test]
     fn an_address_that_needs_smtputf8_is_refused_alone() {
         let (said, refused) = plan("a@x", &["b@x", "jö@x"], "8BITMIME", survey(false, false));
-        assert_eq!((said.as_str(), refused), ("MAIL FROM:<a@x>|RCPT TO:<b@x>", vec![false, true]));
+        assert_eq!((said.as_str(), refused), ("MAIL FROM:<a@x>|RCPT TO:<b@x>", vec![1]));
         let (_, refused) = plan("jö@x", &["b@x", "c@x"], "8BITMIME", survey(false, false));
-        assert_eq!(refused, [true, true]);
+        assert_eq!(refused, [0, 1]);
         let (said, refused) = plan("a@x", &["jö@x"], "SMTPUTF8", survey(false, false));
-        assert_eq!(
-            (said.as_str(), refused),
-            ("MAIL FROM:<a@x> SMTPUTF8|RCPT TO:<jö@x>", vec![false])
-        );
+        assert_eq!((said.as_str(), refused), ("MAIL FROM:<a@x> SMTPUTF8|RCPT TO:<jö@x>", vec![]));
     }
 
     #[test]
     fn a_message_over_the_limit_is_refused_for_all() {
-        assert_eq!(plan("a@x", &["b@x", "c@x"], "SIZE 99", survey(false, false)).1, [true, true]);
-        assert_eq!(
-            plan("a@x", &["b@x", "c@x"], "SIZE 100", survey(false, false)).1,
-            [false, false]
-        );
+        assert_eq!(plan("a@x", &["b@x", "c@x"], "SIZE 99", survey(false, false)).1, [0, 1]);
+        assert!(plan("a@x", &["b@x", "c@x"], "SIZE 100", survey(false, false)).1.is_empty());
     }
 }

@@ -12,7 +12,8 @@ use super::session::{Session, limit};
 use super::survey::Survey;
 use crate::mail::downgrade::Changes;
 use crate::mail::{EnhancedCode, Outcome, Reason, Reply, judge};
-use crate::transport::{Cause, Delivery, Fault, Mail, Phase, Served};
+use crate::transport::verdicts::Verdicts;
+use crate::transport::{Cause, Fault, Mail, Phase, Report};
 
 /// What is sent before a reply is read must fit the buffers between us and the server, else both
 /// sides wait for the other to read (RFC 2920 §3.1).
@@ -35,23 +36,18 @@ pub(crate) async fn deliver(
     session: &mut Session,
     mail: &Mail<'_>,
     share: Share,
-    served: Served<'_>,
-) -> Delivery {
+    report: Report<'_>,
+) -> Result<(), Fault> {
     session.enter(Phase::Envelope);
-    let verdicts = vec![None; mail.recipients.len()];
+    let verdicts = Verdicts::new(mail, report);
     let mut transaction =
-        Transaction { session, mail, share, served, changes: Changes::default(), verdicts };
-    let fault = transaction.run().await.err();
+        Transaction { session, mail, share, changes: Changes::default(), verdicts };
+    let ended = transaction.run().await;
     let Transaction { session, verdicts, .. } = transaction;
-    if fault.is_none() {
+    if ended.is_ok() {
         session.settle();
     }
-    let missing = || match &fault {
-        Some(fault) => Outcome::Deferred(fault.reason()),
-        None => unreachable!("a session that holds gives every recipient a verdict"),
-    };
-    let outcomes = verdicts.into_iter().map(|verdict| verdict.unwrap_or_else(missing)).collect();
-    Delivery { outcomes, fault }
+    verdicts.end(ended)
 }
 
 /// Who gets the message when the server does not take every recipient.
@@ -67,10 +63,8 @@ struct Transaction<'a> {
     session: &'a mut Session,
     mail: &'a Mail<'a>,
     share: Share,
-    served: Served<'a>,
     changes: Changes,
-    /// In the order of the recipients.
-    verdicts: Vec<Option<Outcome>>,
+    verdicts: Verdicts<'a>,
 }
 
 /// How far one envelope has come.
@@ -101,12 +95,14 @@ impl Transaction<'_> {
         let survey = Survey::of(self.mail).map_err(|error| self.unreadable(&error))?;
         let mut plan = Plan::make(self.mail, self.session.capabilities(), survey);
         self.changes = plan.changes;
-        self.verdicts = std::mem::take(&mut plan.refused);
-        if self.share == Share::AllOrNone && self.verdicts.iter().any(Option::is_some) {
-            self.hold_back();
+        if let Some((who, refusal)) = plan.refused.take() {
+            self.verdicts.decide(&who, &refusal);
         }
-        let undecided = self.verdicts.iter().enumerate().filter(|(_, verdict)| verdict.is_none());
-        let mut waiting: Vec<usize> = undecided.map(|(which, _)| which).collect();
+        let mut waiting = self.verdicts.open();
+        if self.share == Share::AllOrNone && waiting.len() < self.mail.recipients.len() {
+            self.hold_back();
+            waiting.clear();
+        }
         while !waiting.is_empty() {
             self.session.enter(Phase::Envelope);
             waiting = self.round(&plan, survey, &waiting).await?;
@@ -162,12 +158,6 @@ impl Transaction<'_> {
             self.hold_back();
         }
         self.text(following, &round).await?;
-        if let Some(outcome @ Outcome::Sent(_)) =
-            round.accepted.first().and_then(|which| self.verdicts[*which].as_ref())
-            && !round.again.is_empty()
-        {
-            (self.served)(&round.accepted, outcome);
-        }
         Ok(round.again)
     }
 
@@ -175,9 +165,7 @@ impl Transaction<'_> {
     fn hold_back(&mut self) {
         let text = "held back: another recipient was not accepted";
         let reason = Reason::local(EnhancedCode::new(4, 5, 0), text);
-        for verdict in &mut self.verdicts {
-            verdict.get_or_insert_with(|| Outcome::Deferred(reason.clone()));
-        }
+        self.verdicts.decide(&self.verdicts.open(), &Outcome::Deferred(reason));
     }
 
     /// As many commands as may be sent before a reply is read, and how many they are.
@@ -227,7 +215,7 @@ impl Transaction<'_> {
                 let reply = self.verdict(reply, "MAIL")?;
                 if !reply.is_positive() {
                     round.refused = true;
-                    self.settle(waiting, &reply);
+                    self.verdicts.decide(waiting, &judge(reply));
                 }
             }
             // What is said to a RCPT behind a refused MAIL says nothing of the recipient.
@@ -239,7 +227,7 @@ impl Transaction<'_> {
                     452 | 552 if !round.accepted.is_empty() && self.share == Share::Each => {
                         round.again.push(which);
                     }
-                    _ => self.verdicts[which] = Some(judge(reply)),
+                    _ => self.verdicts.decide(&[which], &judge(reply)),
                 }
             }
         }
@@ -276,8 +264,9 @@ impl Transaction<'_> {
                 self.data(reply).await?
             }
         };
-        self.settle(&round.accepted, &reply);
-        if !wanted || !reply.is_positive() {
+        let positive = reply.is_positive();
+        self.verdicts.decide(&round.accepted, &judge(reply));
+        if !wanted || !positive {
             self.reset().await;
         }
         Ok(())
@@ -388,12 +377,6 @@ impl Transaction<'_> {
 
     fn out_of_step(&mut self, to: &str, reply: &Reply) -> Fault {
         self.session.broke(&format!("server answered {to} with {reply}"))
-    }
-
-    fn settle(&mut self, recipients: &[usize], reply: &Reply) {
-        for which in recipients {
-            self.verdicts[*which] = Some(judge(reply.clone()));
-        }
     }
 
     /// Leaves a transaction that did not end with its message. Every verdict is in by then, so a

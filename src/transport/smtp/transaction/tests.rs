@@ -1,6 +1,6 @@
 //! What a server sees and what comes of it, over loopback.
 
-use super::super::dialogue::{Server, deliver, deliver_over, open, run};
+use super::super::dialogue::{Delivery, Server, deliver, deliver_mail, deliver_over, open, run};
 use super::*;
 use crate::mail::{Address, DeliveryRequest, ReversePath};
 
@@ -304,7 +304,7 @@ fn a_message_that_cannot_be_read_to_its_end_is_not_ended() {
             offset: 0,
             size: 200,
         };
-        let delivery = super::deliver(&mut session, &mail, Share::Each, &|_, _| {}).await;
+        let delivery = deliver_mail(&mut session, &mail).await;
         assert_eq!(verdicts(&delivery), ["later"]);
         assert_eq!(delivery.fault.unwrap().phase, Phase::Message);
         session.close().await;
@@ -336,4 +336,46 @@ fn a_delivery_that_is_given_up_closes_without_another_word() {
         let heard = server.heard();
         assert!(heard.starts_with("EHLO ") && !heard.contains("QUIT"), "{heard}");
     }
+}
+
+#[test]
+fn a_verdict_is_told_when_it_is_decided_whatever_becomes_of_the_rest() {
+    let server = Server::play(
+        "S: 220 hi
+         C: EHLO *
+         S: 250 hi
+         C: MAIL *
+         S: 250 ok
+         C: RCPT *
+         S: 250 ok
+         C: RCPT *
+         S: 550 no
+         C: DATA
+         S: 354 go
+         > hang",
+    );
+    run(async {
+        let mut session = open(server.address).await.unwrap();
+        let (told, heard) = (std::cell::RefCell::new(Vec::new()), tokio::sync::Notify::new());
+        let file = tempfile::tempfile().unwrap();
+        let mail = Mail {
+            sender: &ReversePath::Null,
+            recipients: &["a@x", "b@x"].map(|text| Address::parse(text.as_bytes()).unwrap()),
+            request: &DeliveryRequest::default(),
+            file: &file,
+            offset: 0,
+            size: 0,
+        };
+        let report = |which: &[usize], outcome: &Outcome| {
+            told.borrow_mut().push((which.to_vec(), matches!(outcome, Outcome::Failed(_))));
+            heard.notify_one();
+        };
+        tokio::select! {
+            ended = super::deliver(&mut session, &mail, Share::Each, &report) => panic!("{ended:?}"),
+            () = heard.notified() => {}
+        }
+        assert_eq!(told.into_inner(), [(vec![1], true)]);
+        session.close().await;
+    });
+    server.heard();
 }
