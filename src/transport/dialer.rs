@@ -209,6 +209,21 @@ impl Session {
         }
     }
 
+    /// Whether the message under way is out whole and its answer is not in.
+    pub(crate) fn may_have_taken(&self) -> bool {
+        match &self.0 {
+            Kind::Smtp(session) => session.may_have_taken(),
+            Kind::Qmqp(session) => session.may_have_taken(),
+            Kind::External(session) => session.may_have_taken(),
+        }
+    }
+
+    /// The fault of a delivery that was dropped on its way: `why`, and whether the message may have been taken.
+    pub(crate) fn cut_short(&self, why: &str) -> Fault {
+        let phase = if self.may_have_taken() { Phase::Answer } else { Phase::Data };
+        Fault { phase, peer: self.peer().address, cause: Cause::Broke(why.to_owned()) }
+    }
+
     /// False after a fault or a 421, and where a protocol takes one message a session.
     pub(crate) fn is_reusable(&self) -> bool {
         match &self.0 {

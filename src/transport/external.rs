@@ -39,6 +39,8 @@ pub(super) struct Session {
     options: Zeroizing<Vec<u8>>,
     helo: String,
     peer: Peer,
+    /// A program has the message and has not ended.
+    unanswered: bool,
 }
 
 impl Session {
@@ -51,15 +53,24 @@ impl Session {
         }
         options.push(b'\n');
         let options = Zeroizing::new(options);
-        Self { program, options, helo, peer: Peer { address: None, tls: None } }
+        Self { program, options, helo, peer: Peer { address: None, tls: None }, unanswered: false }
     }
 
     pub(super) fn peer(&self) -> &Peer {
         &self.peer
     }
 
+    /// Whether a program had the message and did not end with a code.
+    pub(super) fn may_have_taken(&self) -> bool {
+        self.unanswered
+    }
+
     /// Runs the program for the message: its end is the verdict for all recipients.
-    pub(super) async fn deliver(&self, mail: &Mail<'_>, report: Report<'_>) -> Result<(), Fault> {
+    pub(super) async fn deliver(
+        &mut self,
+        mail: &Mail<'_>,
+        report: Report<'_>,
+    ) -> Result<(), Fault> {
         let verdicts = Verdicts::new(mail, report);
         let ended = self.transact(mail).await;
         verdicts.end_alike(ended.map_err(|(phase, sentence)| Fault {
@@ -69,17 +80,24 @@ impl Session {
         }))
     }
 
-    async fn transact(&self, mail: &Mail<'_>) -> Result<Outcome, (Phase, String)> {
+    async fn transact(&mut self, mail: &Mail<'_>) -> Result<Outcome, (Phase, String)> {
+        self.unanswered = false;
         let file = queue_file(mail)
             .await
             .map_err(|error| (Phase::Message, format!("cannot hand the message over: {error}")))?;
-        let (status, text) = self.run(file).await.map_err(|error| {
-            (Phase::Setup, format!("cannot run {}: {error}", self.program.display()))
-        })?;
+        let cannot = |verb: &str, error: io::Error| {
+            format!("cannot {verb} {}: {error}", self.program.display())
+        };
+        let running = self.start(file).map_err(|error| (Phase::Setup, cannot("run", error)))?;
+        self.unanswered = true;
+        let (status, text) = attend(running, &self.options)
+            .await
+            .map_err(|error| (Phase::Answer, cannot("wait for", error)))?;
+        self.unanswered = status.code().is_none();
         verdict(status, text)
     }
 
-    async fn run(&self, file: File) -> io::Result<(ExitStatus, String)> {
+    fn start(&self, file: File) -> io::Result<Running> {
         let mut command = std::process::Command::new(&self.program);
         command
             .env("HELOHOST", &self.helo)
@@ -87,28 +105,32 @@ impl Session {
             .stdout(Stdio::piped())
             .fd_mappings(vec![FdMapping { parent_fd: file.into(), child_fd: 3 }])
             .map_err(|error| io::Error::other(error.to_string()))?;
-        let mut running = Running::start(&mut command.into())?;
-        let mut stdin = running.child().stdin.take().expect("it is a pipe");
-        let mut stdout = running.child().stdout.take().expect("it is a pipe");
-        let mut text = Vec::new();
-        let feed = async move {
-            // A program need not read them.
-            let _ = stdin.write_all(&self.options).await;
-        };
-        let watch = async {
-            let mut drained = pin!(drain(&mut stdout, &mut text));
-            let mut ended = pin!(running.wait());
-            tokio::select! {
-                status = &mut ended => {
-                    let _ = timeout(LAST_WORDS, drained).await;
-                    status
-                }
-                () = &mut drained => ended.await,
-            }
-        };
-        let ((), status) = tokio::join!(feed, watch);
-        Ok((status?, String::from_utf8_lossy(&text).trim().to_owned()))
+        Running::start(&mut command.into())
     }
+}
+
+/// Feeds the program its options and waits for its end; what it ended with, and what it said.
+async fn attend(mut running: Running, options: &[u8]) -> io::Result<(ExitStatus, String)> {
+    let mut stdin = running.child().stdin.take().expect("it is a pipe");
+    let mut stdout = running.child().stdout.take().expect("it is a pipe");
+    let mut text = Vec::new();
+    let feed = async move {
+        // A program need not read them.
+        let _ = stdin.write_all(options).await;
+    };
+    let watch = async {
+        let mut drained = pin!(drain(&mut stdout, &mut text));
+        let mut ended = pin!(running.wait());
+        tokio::select! {
+            status = &mut ended => {
+                let _ = timeout(LAST_WORDS, drained).await;
+                status
+            }
+            () = &mut drained => ended.await,
+        }
+    };
+    let ((), status) = tokio::join!(feed, watch);
+    Ok((status?, String::from_utf8_lossy(&text).trim().to_owned()))
 }
 
 async fn drain(stdout: &mut ChildStdout, text: &mut Vec<u8>) {
@@ -156,10 +178,7 @@ async fn queue_file(mail: &Mail<'_>) -> io::Result<File> {
 fn verdict(ended: ExitStatus, text: String) -> Result<Outcome, (Phase, String)> {
     let local = |class, text: String| Reason::Local { status: status(class, &text), text };
     let Some(code) = ended.code() else {
-        return Ok(Outcome::Deferred(local(
-            4,
-            "protocol program crashed or was killed".to_owned(),
-        )));
+        return Err((Phase::Answer, "protocol program crashed or was killed".to_owned()));
     };
     let text = if text.is_empty() { meaning(code).to_owned() } else { text };
     let phase = match code {
@@ -229,10 +248,8 @@ mod tests {
             assert!(!matches!(exit(code, "x"), Ok(Outcome::Sent(_))), "{code}");
         }
         assert!(matches!(exit(0, ""), Ok(Outcome::Sent(_))));
-        assert!(matches!(
-            verdict(ExitStatus::from_raw(9), String::new()),
-            Ok(Outcome::Deferred(_))
-        ));
+        let killed = verdict(ExitStatus::from_raw(9), String::new());
+        assert!(matches!(killed, Err((Phase::Answer, _))));
     }
 
     #[test]

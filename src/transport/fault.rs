@@ -44,8 +44,11 @@ pub(crate) enum Phase {
     Message,
     /// MAIL, RCPT or DATA.
     Envelope,
-    /// The message itself and the reply to it.
+    /// The message itself.
     Data,
+    /// All of the message is out and the answer to it is not in: it may have been taken. A message of which
+    /// anything is missing cannot have been: DATA wants its dot, BDAT and QMQP every octet that they announced.
+    Answer,
 }
 
 impl Fault {
@@ -57,6 +60,11 @@ impl Fault {
                 Reason::local(self.status(), self)
             }
         }
+    }
+
+    /// To repeat the message may be to send it twice.
+    pub(crate) fn may_have_been_taken(&self) -> bool {
+        self.phase == Phase::Answer
     }
 
     /// The server is there and does not want this session: it said so, or hung up before it
@@ -78,14 +86,15 @@ impl Fault {
             Phase::Connect => EnhancedCode::new(4, 4, 1),
             Phase::StartTls | Phase::Handshake => EnhancedCode::new(4, 7, 5),
             Phase::Login => EnhancedCode::new(4, 7, 8),
-            Phase::Greeting | Phase::Hello | Phase::Envelope | Phase::Data => {
+            Phase::Greeting | Phase::Hello | Phase::Envelope | Phase::Data | Phase::Answer => {
                 EnhancedCode::new(4, 4, 2)
             }
         }
     }
 }
 
-/// `ADDRESS: PHASE: CAUSE`; the server's words follow `server said`.
+/// `ADDRESS: PHASE: CAUSE`; the server's words follow `server said`. Ends in `the message may have been taken` where
+/// that is so.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(peer) = self.peer {
@@ -104,6 +113,7 @@ impl fmt::Display for Fault {
             Phase::Message => "message file",
             Phase::Envelope => "envelope",
             Phase::Data => "data",
+            Phase::Answer => "final answer",
         };
         match &self.cause {
             Cause::Said(reply) => write!(f, "{phase}: server said {reply}"),
@@ -111,7 +121,11 @@ impl fmt::Display for Fault {
                 write!(f, "{phase}: {}", Printable(text))
             }
             Cause::TimedOut => write!(f, "{phase}: timed out"),
+        }?;
+        if self.may_have_been_taken() {
+            f.write_str("; the message may have been taken")?;
         }
+        Ok(())
     }
 }
 

@@ -31,6 +31,8 @@ pub(super) struct Session {
     stream: Option<Box<dyn Stream>>,
     peer: Peer,
     step_limit: Option<Duration>,
+    /// The message is out whole, and its answer is not in.
+    unanswered: bool,
 }
 
 /// The answer: a letter, then text.
@@ -43,11 +45,16 @@ enum Answer {
 
 impl Session {
     pub(super) fn new(stream: Box<dyn Stream>, peer: Peer, step_limit: Option<Duration>) -> Self {
-        Self { stream: Some(stream), peer, step_limit }
+        Self { stream: Some(stream), peer, step_limit, unanswered: false }
     }
 
     pub(super) fn peer(&self) -> &Peer {
         &self.peer
+    }
+
+    /// Whether the message is out whole and nothing was said against it.
+    pub(super) fn may_have_taken(&self) -> bool {
+        self.unanswered
     }
 
     /// Sends the message. The connection is then closed, whatever came of it.
@@ -70,6 +77,7 @@ impl Session {
         let mut stream = self.stream.take().ok_or_else(lost)?;
         let within = |limit: Duration| self.step_limit.map_or(limit, |own| own.min(limit));
         let written = write(&mut stream, mail, within(limit::BLOCK)).await;
+        self.unanswered = written.is_ok();
         let wait = match &written {
             Ok(()) => within(limit::FINAL_DOT),
             Err((Phase::Message, _)) => return Err(written.expect_err("it is one")),
@@ -78,8 +86,9 @@ impl Session {
         };
         let answer = match timeout(wait, read(&mut stream)).await {
             Ok(answer) => answer,
-            Err(_) => Err((Phase::Data, Cause::TimedOut)),
+            Err(_) => Err((Phase::Answer, Cause::TimedOut)),
         };
+        self.unanswered &= answer.is_err();
         // Takes leave of TLS; the answer is here, whatever becomes of it.
         let _ = timeout(limit::PARTING, stream.shutdown()).await;
         match (written, answer) {
@@ -155,7 +164,7 @@ async fn send(
 
 /// Reads the answer, a netstring, and no further.
 async fn read(stream: &mut Box<dyn Stream>) -> Result<Answer, (Phase, Cause)> {
-    let broke = |sentence: String| (Phase::Data, Cause::Broke(sentence));
+    let broke = |sentence: String| (Phase::Answer, Cause::Broke(sentence));
     let mut bytes = Vec::new();
     loop {
         match parse(&bytes) {

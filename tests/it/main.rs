@@ -44,5 +44,6 @@ mod smtpd;
 mod socket;
 mod socket_hostile;
 mod system_log;
+mod transactions;
 mod upkeep;
 mod walls;

@@ -124,6 +124,11 @@ fn an_answer_that_is_none_is_never_taken_for_a_yes() {
     {
         let ran = send(&Netstrings::say(bytes), "s@x\na@x\n\nhi\n").exit(11);
         assert!(ran.stderr.starts_with("qmqp: Failed: "), "{bytes}: {}", ran.stderr);
+        assert!(
+            ran.stderr.ends_with("; the message may have been taken\n"),
+            "{bytes}: {}",
+            ran.stderr
+        );
     }
 }
 

@@ -11,7 +11,7 @@ use crate::delivery::remote::{Opening, Plan, Route, Slot, Underway};
 use crate::log::{Log, Via};
 use crate::mail::{Address, EnhancedCode, Outcome, Reason};
 use crate::spool::Entry;
-use crate::transport::{Cause, Fault, Mail, Phase, Session};
+use crate::transport::{Fault, Mail, Phase, Session};
 
 /// What an attempt works with.
 #[derive(Clone, Copy)]
@@ -130,13 +130,15 @@ impl Attempt<'_> {
             };
             let reason = fault.reason();
             self.log_broken(route, &session, offered, ledger, &reason);
-            ledger.broke(offered, &reason, false, &route.remote);
+            ledger.broke(offered, &reason, fault.may_have_been_taken(), &route.remote);
             self.log_end(Some(&fault), offered, ledger);
             let (schedule, now) = (&self.plan.schedule, Instant::now());
             match fault.phase {
                 // One file that cannot be read is no reason to keep other mail from the remote.
                 Phase::Message => {}
-                Phase::Envelope | Phase::Data => route.health.broke(reason, schedule, now),
+                Phase::Envelope | Phase::Data | Phase::Answer => {
+                    route.health.broke(reason, schedule, now);
+                }
                 // A protocol program connects only when it has a message.
                 _ => route.health.failed(reason, schedule, now),
             }
@@ -173,8 +175,7 @@ impl Attempt<'_> {
         if let Ok(delivered) = timeout(limit, session.deliver(mail, &report)).await {
             return delivered;
         }
-        let cause = Cause::Broke("sendtimeout is over".to_owned());
-        Err(Fault { phase: Phase::Data, peer: session.peer().address, cause })
+        Err(session.cut_short("sendtimeout is over"))
     }
 
     /// A session, how many messages it has carried, and its slot; or finds that the remote is unwell.

@@ -35,6 +35,8 @@ pub(crate) struct Session {
     state: State,
     step_limit: Option<Duration>,
     failing: bool,
+    /// A message is out whole, and its answer is not in.
+    unanswered: bool,
 }
 
 /// Lettre's connection has no `Debug`.
@@ -49,6 +51,15 @@ enum State {
     Busy,
     /// The server has ended the session, or it broke: nothing.
     Over,
+}
+
+/// Whether a message is out whole once this is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// A command, or text that more follows.
+    Some,
+    /// The end of the text: its dot, or the last octet of the last chunk.
+    Last,
 }
 
 /// RFC 5321 §4.5.3.2.
@@ -84,6 +95,7 @@ impl Session {
             state: State::Busy,
             step_limit: remote.step_limit,
             failing: false,
+            unanswered: false,
         };
         match session.begin(remote, helo, tls).await {
             Ok(()) => {
@@ -260,7 +272,25 @@ impl Session {
     /// A fault of the phase that the session is in; it ends the session.
     pub(crate) fn fault(&mut self, cause: Cause) -> Fault {
         self.state = State::Over;
-        Fault { phase: self.phase, peer: self.peer.address, cause }
+        // A server that says no has not taken it.
+        self.unanswered &= !matches!(cause, Cause::Said(_));
+        let phase = if self.unanswered { Phase::Answer } else { self.phase };
+        Fault { phase, peer: self.peer.address, cause }
+    }
+
+    /// Whether a message is out whole and nothing was said against it.
+    pub(crate) fn may_have_taken(&self) -> bool {
+        self.unanswered
+    }
+
+    /// The answer to the message is in, or nobody was to get it.
+    pub(super) fn answered(&mut self) {
+        self.unanswered = false;
+    }
+
+    /// What is not whole on the wire is never taken: once writing has failed, nothing is.
+    fn wrote(&mut self, part: Part) {
+        self.unanswered |= part == Part::Last && !self.failing;
     }
 
     /// A fault in our own words.
@@ -281,9 +311,12 @@ impl Session {
 
     /// Writes a batch or part of a message. That it cannot be written is not the end: the server may
     /// have said why, so the replies are still read, and tell.
-    pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+    pub(super) async fn write(&mut self, bytes: &[u8], part: Part) -> Result<(), Fault> {
         match timeout(self.within(limit::BLOCK), self.wire.write(bytes)).await {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) => {
+                self.wrote(part);
+                Ok(())
+            }
             Ok(Err(_)) => {
                 self.end();
                 self.failing = true;
@@ -295,7 +328,11 @@ impl Session {
 
     /// Writes part of a message that is to be answered only at its end; what the server says
     /// before that is handed back.
-    pub(super) async fn write_watching(&mut self, bytes: &[u8]) -> Result<Option<Reply>, Fault> {
+    pub(super) async fn write_watching(
+        &mut self,
+        bytes: &[u8],
+        part: Part,
+    ) -> Result<Option<Reply>, Fault> {
         let (within, watched) = (self.within(limit::BLOCK), self.wire.clone());
         let race = async {
             if let Some(early) = watched.early_reply().await? {
@@ -309,6 +346,10 @@ impl Session {
             }
         };
         match timeout(within, race).await {
+            Ok(Ok(None)) => {
+                self.wrote(part);
+                Ok(None)
+            }
             Ok(Ok(early)) => Ok(early),
             Ok(Err(_)) => {
                 self.end();

@@ -8,7 +8,7 @@ mod tests;
 
 use super::body::{Body, Dots};
 use super::plan::Plan;
-use super::session::{Session, limit};
+use super::session::{Part, Session, limit};
 use super::survey::Survey;
 use crate::mail::downgrade::Changes;
 use crate::mail::{EnhancedCode, Outcome, Reason, Reply, judge};
@@ -140,7 +140,7 @@ impl Transaction<'_> {
                 following.append_to(&mut bytes);
             }
             self.session.expect_silence().await?;
-            self.session.write(&bytes).await?;
+            self.session.write(&bytes, following.part()).await?;
             for step in steps {
                 self.envelope_reply(*step, waiting, &mut round).await?;
             }
@@ -237,6 +237,9 @@ impl Transaction<'_> {
     /// Sends what has not been sent of the text, and settles all who were accepted.
     async fn text(&mut self, following: Following, round: &Round) -> Result<(), Fault> {
         let wanted = !round.accepted.is_empty();
+        if !wanted {
+            self.session.answered();
+        }
         let reply = match following {
             Following::Whole(_) => {
                 self.session.enter(Phase::Data);
@@ -247,7 +250,7 @@ impl Transaction<'_> {
                 if !wanted && reply.code == 354 {
                     // RFC 2920 §3.1: a message that nobody takes still has to be ended.
                     self.session.enter(Phase::Data);
-                    self.session.write(b".\r\n").await?;
+                    self.session.write(b".\r\n", Part::Some).await?;
                     self.final_reply("the final dot").await?;
                     return Ok(());
                 }
@@ -264,6 +267,7 @@ impl Transaction<'_> {
                 self.data(reply).await?
             }
         };
+        self.session.answered();
         let positive = reply.is_positive();
         self.verdicts.decide(&round.accepted, &judge(reply));
         if !wanted || !positive {
@@ -288,10 +292,11 @@ impl Transaction<'_> {
             block.clear();
             // An error leaves here: without the dot, the server cannot take half for the whole.
             let more = body.next(&mut block).map_err(|error| self.unreadable(&error))?;
+            let part = if more { Part::Some } else { Part::Last };
             if !more {
                 block.extend_from_slice(b".\r\n");
             }
-            if let Some(early) = self.session.write_watching(&block).await? {
+            if let Some(early) = self.session.write_watching(&block, part).await? {
                 return self.early(early);
             }
             if !more {
@@ -317,8 +322,10 @@ impl Transaction<'_> {
             let command = bdat(chunk.len() - COMMAND, !more);
             let begin = COMMAND - command.len();
             chunk[begin..COMMAND].copy_from_slice(command.as_bytes());
-            for block in chunk[begin..].chunks(WRITE) {
-                self.session.write(block).await?;
+            let mut blocks = chunk[begin..].chunks(WRITE).peekable();
+            while let Some(block) = blocks.next() {
+                let last = !more && blocks.peek().is_none();
+                self.session.write(block, if last { Part::Last } else { Part::Some }).await?;
             }
             unanswered += 1;
             let ahead = if more && !self.session.is_failing() { window - 1 } else { 0 };
@@ -396,6 +403,13 @@ impl Transaction<'_> {
 }
 
 impl Following {
+    fn part(&self) -> Part {
+        match self {
+            Self::Nothing | Self::Data => Part::Some,
+            Self::Whole(_) => Part::Last,
+        }
+    }
+
     fn append_to(&self, bytes: &mut Vec<u8>) {
         match self {
             Self::Nothing => {}

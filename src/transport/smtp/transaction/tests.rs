@@ -1,5 +1,7 @@
 //! What a server sees and what comes of it, over loopback.
 
+mod answer;
+
 use super::super::dialogue::{Delivery, Server, deliver, deliver_mail, deliver_over, open, run};
 use super::*;
 use crate::mail::{Address, DeliveryRequest, ReversePath};
