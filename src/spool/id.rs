@@ -1,25 +1,37 @@
-//! The name of a message.
+//! The name of a message, and how a new one gets a name that no message has had.
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
 use std::sync::Arc;
+
+use super::{Error, Spool};
 
 /// A file name in `queue/`: made by us or read there, without a slash or a leading dot.
 ///
-/// The original names files `SECONDS.PID`; a second message of one process in one second gets
-/// `SECONDS.PID.1`. Tools may queue under any other name. Copies share one text: the daemon holds
-/// an id for every message of a queue.
+/// Ours are `SECONDS.PID.TAIL`. nullmailer 2.2 reads the first number as the time, and names its own files
+/// `SECONDS.PID`. Tools may queue under any other name. Copies share one text: the daemon holds an id for every
+/// message of a queue.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct QueueId(Arc<str>);
 
-impl QueueId {
-    pub(super) fn new(seconds: u64, pid: u32, nth: u32) -> Self {
-        Self(match nth {
-            0 => format!("{seconds}.{pid}").into(),
-            _ => format!("{seconds}.{pid}.{nth}").into(),
-        })
-    }
+/// When a message came and which process took it: what its name begins with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamp {
+    /// Seconds since 1970.
+    pub(crate) seconds: u64,
+    pub(crate) pid: u32,
+}
 
+/// The name of a message that is not in the queue yet. Only with one can a file be put into `queue/`.
+#[derive(Debug)]
+pub(super) struct Reserved(QueueId);
+
+/// So many tails are tried. One that is taken is a sign of something planted: chance takes none.
+pub(super) const TAILS: u32 = 100;
+
+impl QueueId {
     /// `None` for a name that is hidden, has a slash, a control character, or is not UTF-8.
     pub(crate) fn parse(name: &OsStr) -> Option<Self> {
         let name = name.to_str()?;
@@ -41,6 +53,42 @@ impl QueueId {
     }
 }
 
+impl Reserved {
+    pub(super) fn id(&self) -> &QueueId {
+        &self.0
+    }
+}
+
+impl Spool {
+    /// Chooses a name for a new message: 64 random bits tell it from all others of its second, whichever
+    /// processes, namespaces and machines write here, and from those that are long delivered.
+    pub(super) fn reserve(&self, stamp: Stamp) -> Result<Reserved, Error> {
+        let Stamp { seconds, pid } = stamp;
+        for _ in 0..TAILS {
+            let id = QueueId(format!("{seconds}.{pid}.{}", tail()).into());
+            if !self.is_taken(&id) {
+                return Ok(Reserved(id));
+            }
+        }
+        let taken = io::Error::from(io::ErrorKind::AlreadyExists);
+        Err(Error::at("create", &self.queue().join(format!("{seconds}.{pid}")))(taken))
+    }
+
+    /// Whether anything in the spool has the name. What cannot be seen is not known to have it.
+    pub(super) fn is_taken(&self, id: &QueueId) -> bool {
+        let folders = [self.queue(), self.failed(), self.status()];
+        folders.iter().any(|folder| folder.join(id.as_str()).symlink_metadata().is_ok())
+    }
+}
+
+/// 64 random bits in letters and digits.
+fn tail() -> String {
+    const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
+    // Each one has keys of its own, which come from the system's random numbers.
+    let bits = RandomState::new().hash_one(());
+    (0..13).map(|digit| char::from(DIGITS[(bits >> (5 * digit) & 31) as usize])).collect()
+}
+
 impl fmt::Display for QueueId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -49,6 +97,8 @@ impl fmt::Display for QueueId {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -63,6 +113,18 @@ mod tests {
     fn the_name_tells_when_the_message_came() {
         let seconds = |name| QueueId::parse(OsStr::new(name)).unwrap().seconds();
         assert_eq!(seconds("4294967296.7"), 4_294_967_296);
+        assert_eq!(seconds("4294967296.7.0123456789abc"), 4_294_967_296);
         assert_eq!(seconds("by-hand"), 0);
+    }
+
+    #[test]
+    fn all_bits_of_a_tail_are_random() {
+        let tails: Vec<String> = (0..1000).map(|_| tail()).collect();
+        assert_eq!(tails.iter().collect::<HashSet<_>>().len(), tails.len());
+        for digit in 0..13 {
+            let seen: HashSet<_> = tails.iter().map(|tail| tail.as_bytes()[digit]).collect();
+            // Of the last one only four bits are left.
+            assert_eq!(seen.len(), if digit == 12 { 16 } else { 32 }, "digit {digit}");
+        }
     }
 }

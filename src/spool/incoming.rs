@@ -6,21 +6,15 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::{Entry, Error, Event, QueueId, Spool, sync_dir, trigger};
+use super::id::{Reserved, TAILS};
+use super::{Entry, Error, Event, QueueId, Spool, Stamp, sync_dir, trigger};
 use crate::mail::{DeliveryRequest, Envelope};
 use crate::sys;
 
-/// When a message came and which process took it: what its name is made of.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Stamp {
-    /// Seconds since 1970.
-    pub(crate) seconds: u64,
-    pub(crate) pid: u32,
-}
-
-/// A message under `tmp/`. It is not mail yet: dropping it removes the file.
+/// A message under `tmp/`. It is not mail yet: dropping it removes the file. The name that it will have in the
+/// queue is chosen when it is begun.
 ///
 /// Where the system has files without a name, it has none before it is mail, and even a process that
 /// is killed leaves nothing behind.
@@ -28,6 +22,7 @@ pub(crate) struct Stamp {
 pub(crate) struct Incoming<'a> {
     spool: &'a Spool,
     stamp: Stamp,
+    name: Reserved,
     /// `tmp/` itself for a file without a name.
     tmp: PathBuf,
     named: bool,
@@ -80,6 +75,7 @@ impl Spool {
         let incoming = Incoming {
             spool: self,
             stamp,
+            name: self.reserve(stamp)?,
             named: tmp != self.tmp(),
             tmp,
             file: io::BufWriter::with_capacity(64 * 1024, file),
@@ -132,8 +128,8 @@ impl Incoming<'_> {
         let file =
             if self.named { File::open(&self.tmp) } else { sys::reopen(self.file.get_ref()) };
         let file = file.map_err(Error::at("read", &self.tmp))?;
-        let id = QueueId::new(self.stamp.seconds, self.stamp.pid, 0);
-        Entry::unqueued(id, envelope, file).map_err(Error::at("read", &self.tmp))
+        Entry::unqueued(self.name.id().clone(), envelope, file)
+            .map_err(Error::at("read", &self.tmp))
     }
 
     /// Makes it mail and wakes the daemon. After `Ok` the message survives a power cut.
@@ -144,7 +140,7 @@ impl Incoming<'_> {
         self.file.flush().map_err(Error::at("write", &self.tmp))?;
         self.file.get_ref().sync_all().map_err(Error::at("sync", &self.tmp))?;
         let queue = self.spool.queue();
-        let id = self.link(&queue, prior)?;
+        let id = self.publish(prior)?;
         // The name must reach the disk before the caller is told "queued". If it does not, the
         // message must not be sent either: the caller will try again.
         if let Err(error) = sync_dir(&queue) {
@@ -161,40 +157,44 @@ impl Incoming<'_> {
         Ok(id)
     }
 
-    fn link(&self, queue: &Path, prior: &Prior<'_>) -> Result<QueueId, Error> {
-        let asked = !prior.is_empty();
-        let mut nth = 0;
+    /// Puts the message into `queue/` under the reserved name, or under another if that has been taken since.
+    fn publish(&mut self, prior: &Prior<'_>) -> Result<QueueId, Error> {
+        let mut turns = 0..TAILS;
         loop {
-            let id = QueueId::new(self.stamp.seconds, self.stamp.pid, nth);
-            let queued = queue.join(id.as_str());
-            if asked && queued.exists() && nth < NAMES {
-                nth += 1;
-                continue;
-            }
-            let begun = if asked { self.spool.begin_journal(&id, prior) } else { Ok(()) };
-            // link(2), not rename(2): it fails rather than replace another message.
-            let linked = begun.and_then(|()| {
-                self.name(&queued).inspect_err(|_| {
-                    if asked {
-                        self.spool.forget_journal(&id);
-                    }
-                })
-            });
-            match linked {
-                Ok(()) => return Ok(id),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && nth < NAMES => {
-                    nth += 1;
+            let id = self.name.id();
+            match self.publish_as(id, prior) {
+                Ok(()) => return Ok(id.clone()),
+                Err(error)
+                    if error.kind() == io::ErrorKind::AlreadyExists && turns.next().is_some() =>
+                {
+                    self.name = self.spool.reserve(self.stamp)?;
                 }
-                Err(error) => return Err(Error::at("create", &queued)(error)),
+                Err(error) => {
+                    let queued = self.spool.queue().join(id.as_str());
+                    return Err(Error::at("create", &queued)(error));
+                }
             }
         }
     }
 
-    fn name(&self, queued: &Path) -> io::Result<()> {
+    fn publish_as(&self, id: &QueueId, prior: &Prior<'_>) -> io::Result<()> {
+        if self.spool.is_taken(id) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        if prior.is_empty() {
+            return self.link(id);
+        }
+        self.spool.begin_journal(id, prior)?;
+        self.link(id).inspect_err(|_| self.spool.forget_journal(id))
+    }
+
+    /// link(2), not rename(2): it fails rather than replace another message.
+    fn link(&self, id: &QueueId) -> io::Result<()> {
+        let queued = self.spool.queue().join(id.as_str());
         if self.named {
             fs::hard_link(&self.tmp, queued)
         } else {
-            sys::name_file(self.file.get_ref(), queued)
+            sys::name_file(self.file.get_ref(), &queued)
         }
     }
 
@@ -253,17 +253,42 @@ mod tests {
         assert!(names(spool.queue()).is_empty());
     }
 
+    fn commit(incoming: Incoming<'_>) -> QueueId {
+        incoming.commit(&Prior::new(&DeliveryRequest::default())).unwrap()
+    }
+
     #[test]
     fn two_messages_of_one_process_in_one_second_both_stay() {
         let (_dir, spool) = spool();
-        for text in ["one", "two"] {
+        let ids = ["one", "two"].map(|text| {
             let mut incoming = spool.incoming(STAMP).unwrap();
             incoming.write_all(text.as_bytes()).unwrap();
-            incoming.commit(&Prior::new(&DeliveryRequest::default())).unwrap();
-        }
-        assert_eq!(names(spool.queue()), ["1763812000.812", "1763812000.812.1"]);
+            commit(incoming)
+        });
+        assert_eq!(names(spool.queue()).len(), 2);
         assert!(names(spool.tmp()).is_empty());
-        assert_eq!(fs::read(spool.queue().join("1763812000.812")).unwrap(), b"one");
+        for (id, text) in ids.iter().zip(["one", "two"]) {
+            assert!(id.as_str().starts_with("1763812000.812."), "{id}");
+            assert_eq!(fs::read_to_string(spool.queue().join(id.as_str())).unwrap(), text);
+        }
+    }
+
+    /// Between the choice of a name and its use somebody may put a file there.
+    #[test]
+    fn a_name_that_is_taken_meanwhile_anywhere_in_the_spool_is_left_alone() {
+        let (_dir, spool) = spool();
+        let asked = DeliveryRequest::parse(b"NOTIFY=NEVER").unwrap();
+        for request in [&DeliveryRequest::default(), &asked] {
+            for folder in [spool.queue(), spool.failed(), spool.status()] {
+                let incoming = spool.incoming(STAMP).unwrap();
+                let planted = folder.join(incoming.name.id().as_str());
+                fs::write(&planted, "theirs").unwrap();
+                let id = incoming.commit(&Prior::new(request)).unwrap();
+                assert_ne!(planted.file_name().unwrap(), id.as_str());
+                assert!(spool.queue().join(id.as_str()).exists());
+                assert_eq!(fs::read(&planted).unwrap(), b"theirs");
+            }
+        }
     }
 
     /// As on a system without nameless files.
@@ -279,9 +304,9 @@ mod tests {
         let mut incoming = named(&spool);
         assert_eq!(names(spool.tmp()), ["812"]);
         incoming.write_all(b"one").unwrap();
-        incoming.commit(&Prior::new(&DeliveryRequest::default())).unwrap();
+        let id = commit(incoming);
         assert!(names(spool.tmp()).is_empty());
-        assert_eq!(fs::read(spool.queue().join("1763812000.812")).unwrap(), b"one");
+        assert_eq!(fs::read(spool.queue().join(id.as_str())).unwrap(), b"one");
     }
 
     #[test]
@@ -290,7 +315,7 @@ mod tests {
         fs::write(spool.tmp().join("812"), "theirs").unwrap();
         let mut incoming = named(&spool);
         incoming.write_all(b"ours").unwrap();
-        incoming.commit(&Prior::new(&DeliveryRequest::default())).unwrap();
+        commit(incoming);
         assert_eq!(fs::read(spool.tmp().join("812")).unwrap(), b"theirs");
     }
 

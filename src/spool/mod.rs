@@ -22,8 +22,8 @@ use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
 pub(crate) use entry::{Entry, Unusable};
-pub(crate) use id::QueueId;
-pub(crate) use incoming::{Incoming, Prior, Stamp};
+pub(crate) use id::{QueueId, Stamp};
+pub(crate) use incoming::{Incoming, Prior};
 pub(crate) use journal::{Event, History};
 pub(crate) use lock::Lock;
 pub(crate) use scan::Waiting;

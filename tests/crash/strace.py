@@ -30,6 +30,7 @@ class Call:
     def shape(self, root):
         """What is the same in every run."""
         text = f"{self.name}({self.arguments})".replace(str(root), "")
+        text = re.sub(r"\d+\.\d+\.[0-9a-v]{13}", "ID", text)
         # Bytes that are written hold times and names.
         return re.sub(r"\d+", "N", re.sub(r'"(\\.|[^"\\])*"(\.\.\.)?, \d+\)$', "BYTES)", text))
 

@@ -99,15 +99,13 @@ impl House {
         run(self.command(program).args(args), input)
     }
 
-    /// The messages in `queue/`, by name.
+    /// The messages in `queue/`, in the order of their recipients: names of one second have no order.
     pub fn queued(&self) -> Vec<Queued> {
         let queue = self.path("queue/queue");
-        let mut names: Vec<_> = match fs::read_dir(&queue) {
-            Ok(entries) => entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect(),
-            Err(_) => Vec::new(),
-        };
-        names.sort();
-        names.into_iter().map(|id| Queued::read(&queue, id)).collect()
+        let names = self.names("queue").into_iter();
+        let mut messages: Vec<_> = names.map(|id| Queued::read(&queue, id)).collect();
+        messages.sort_by(|a, b| a.recipients.cmp(&b.recipients));
+        messages
     }
 
     /// The only message in `queue/`.

@@ -18,6 +18,7 @@ mod foreground;
 mod health;
 mod hostile;
 mod house;
+mod ids;
 mod inherited;
 mod inject;
 mod install;

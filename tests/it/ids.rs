@@ -1,0 +1,186 @@
+//! Names of messages: an id that was told is never told again, whoever writes into the spool.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::SystemTime;
+
+use crate::house::{House, Ran, run};
+use crate::smarthost::Sink;
+use crate::socket::{Open, wire};
+
+fn house(sink: &Sink) -> House {
+    let house = House::new();
+    house.control("remotes", &sink.remote("")).control("pausetime", "0");
+    house
+}
+
+fn once(house: &House) -> String {
+    house.run("nullmailer-send", [""; 0], "").success().stdout
+}
+
+/// A smarthost that refuses `bad@` for good.
+fn refusing() -> Sink {
+    Sink::new().answers("RCPT TO:<bad@*", "550 5.1.1 no such mailbox")
+}
+
+/// One session of nullmailer-smtpd that goes on while the daemon runs.
+struct Session {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Session {
+    fn begin(house: &House) -> Self {
+        let mut child = house.command("nullmailer-smtpd").stdin(Stdio::piped()).spawn().unwrap();
+        let input = child.stdin.take().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let mut session = Self { child, input, output };
+        session.hear("220 ");
+        session.say("HELO x", "250 ");
+        session
+    }
+
+    #[track_caller]
+    fn hear(&mut self, code: &str) {
+        let mut answer = String::new();
+        self.output.read_line(&mut answer).unwrap();
+        assert!(answer.starts_with(code), "{answer}");
+    }
+
+    #[track_caller]
+    fn say(&mut self, line: &str, code: &str) {
+        write!(self.input, "{line}\r\n").unwrap();
+        self.hear(code);
+    }
+
+    /// Hands in a message and hears that it is queued.
+    #[track_caller]
+    fn submit(&mut self, sender: &str, recipients: &[&str]) {
+        self.say(&format!("MAIL FROM:<{sender}>"), "250 ");
+        for recipient in recipients {
+            self.say(&format!("RCPT TO:<{recipient}>"), "250 ");
+        }
+        self.say("DATA", "354 ");
+        self.say("Subject: x\r\n\r\nhi\r\n.", "250 ");
+    }
+
+    fn end(mut self) {
+        self.say("QUIT", "221 ");
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+#[test]
+fn a_message_that_follows_a_refused_one_in_the_same_second_is_delivered() {
+    let sink = refusing();
+    let house = house(&sink);
+    let mut session = Session::begin(&house);
+    for nth in 1..=5 {
+        session.submit("", &["good@x.example", "bad@x.example"]);
+        let log = once(&house);
+        assert_eq!(
+            (sink.messages().len(), house.names("failed").len()),
+            (2 * nth - 1, nth),
+            "{log}"
+        );
+        session.submit("", &["good@x.example"]);
+        let log = once(&house);
+        assert_eq!((sink.messages().len(), house.names("queue").len()), (2 * nth, 0), "{log}");
+    }
+    session.end();
+}
+
+#[test]
+fn each_of_five_messages_that_were_refused_within_a_second_is_kept_in_failed() {
+    let sink = refusing();
+    let house = house(&sink);
+    let mut session = Session::begin(&house);
+    for _ in 0..5 {
+        session.submit("", &["bad@x.example"]);
+        once(&house);
+    }
+    session.end();
+    assert_eq!(house.names("failed").len(), 5);
+}
+
+#[test]
+fn a_long_lived_client_of_the_socket_is_never_told_an_id_twice() {
+    let sink = Sink::new();
+    let open = Open::with(|house| {
+        house.control("remotes", &sink.remote("")).control("pausetime", "1h");
+    });
+    let mut told = BTreeSet::new();
+    for nth in 1..=20 {
+        let answer = open.talk(&wire("a@b.c\nd@x.example\n\nSubject: x\n\nbody\n"));
+        let id = answer.trim_end().strip_prefix("ready\nqueued ").unwrap().to_owned();
+        assert!(told.insert(id), "{answer} was told before: {told:?}");
+        // The name is free again.
+        open.daemon.wait_for_lines("Delivery complete, 0 message(s) remain.", nth);
+    }
+    assert_eq!(sink.messages().len(), 20);
+}
+
+/// Process 1 of a new PID namespace.
+fn elsewhere(house: &House, program: &str, input: &str) -> Ran {
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--pid", "--fork"]).arg(house.path("bin").join(program));
+    unshare.env_clear().env("PATH", "/usr/bin:/bin").env("NULLMAILER_TEST_PREFIX", house.path(""));
+    run(&mut unshare, input)
+}
+
+fn has_namespaces() -> bool {
+    let ran = run(Command::new("unshare").args(["--pid", "--fork", "true"]), "");
+    if ran.code != Some(0) {
+        eprintln!("not checked: no PID namespace can be made: {}", ran.stderr);
+    }
+    ran.code == Some(0)
+}
+
+#[test]
+fn processes_of_one_number_in_different_namespaces_share_a_spool() {
+    if !has_namespaces() {
+        return;
+    }
+    let sink = refusing();
+    let house = house(&sink);
+    std::thread::scope(|scope| {
+        for _ in 0..10 {
+            scope.spawn(|| {
+                elsewhere(&house, "nullmailer-queue", "\ngood@x.example\n\nx\n").success()
+            });
+        }
+    });
+    let names = house.names("queue");
+    assert_eq!(names.len(), 10);
+    let is_first = |name: &String| name.split('.').nth(1) == Some("1");
+    assert!(names.iter().all(is_first), "{names:?}");
+    once(&house);
+    assert_eq!(sink.messages().len(), 10);
+    for nth in 1..=5 {
+        elsewhere(&house, "nullmailer-queue", "\ngood@x.example\nbad@x.example\n\nx\n").success();
+        once(&house);
+        elsewhere(&house, "nullmailer-queue", "\ngood@x.example\n\nx\n").success();
+        let log = once(&house);
+        assert_eq!(
+            (sink.messages().len(), house.names("failed").len()),
+            (10 + 2 * nth, nth),
+            "{log}"
+        );
+    }
+}
+
+#[test]
+fn names_are_read_by_the_tools_of_nullmailer_2_2() {
+    let house = House::new();
+    house.run("nullmailer-queue", [""; 0], "a@b.c\nd@e.f\n\nx\n").success();
+    let queued = house.only_queued();
+    let fields: Vec<&str> = queued.id.split('.').collect();
+    let [seconds, pid, tail] = fields[..] else { panic!("{}", queued.id) };
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    assert!(seconds.parse::<u64>().unwrap().abs_diff(now) < 600, "{}", queued.id);
+    assert!(pid.parse::<u32>().is_ok(), "{}", queued.id);
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    assert!(tail.len() == 13 && tail.chars().all(plain), "{}", queued.id);
+}
