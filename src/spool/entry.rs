@@ -163,13 +163,6 @@ impl Entry {
             .collect()
     }
 
-    /// Whether the recipient got the message by an earlier attempt.
-    pub(crate) fn is_served(&self, recipient: &Address) -> bool {
-        use super::journal::State;
-        let verdict = self.history.verdicts.get(recipient);
-        verdict.is_some_and(|verdict| verdict.state == State::Sent)
-    }
-
     /// How many Received fields the header has, counted no further than one beyond `limit`.
     pub(crate) fn hops(&self, limit: u64) -> io::Result<u64> {
         let mut reader = self.reader();

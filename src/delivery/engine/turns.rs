@@ -11,7 +11,6 @@ use super::{Engine, REST};
 use crate::delivery::outcome::Next;
 use crate::delivery::queue::Taken;
 use crate::delivery::remote::{Plan, Route};
-use crate::log::Log;
 use crate::spool::QueueId;
 
 /// So many overdue messages are seen to at once.
@@ -49,8 +48,8 @@ impl Engine {
         let (core, plan, route) = (Rc::clone(&self.core), Rc::clone(plan), Rc::clone(route));
         self.running.spawn_local(async move {
             let finished = deliver(&core, &plan, errand).await;
-            let now_done = Instant::now();
-            route.done(now_done - now, now_done);
+            let ended = Instant::now();
+            route.done(ended - now, ended);
             finished
         });
     }
@@ -114,8 +113,9 @@ impl Engine {
         match next {
             Ok(Next::Gone) => self.index.forget(&id),
             Ok(Next::PutBack) => self.index.put_back(&id),
-            Ok(Next::Later { failures }) => {
-                let wait = self.pause(&id, failures, now);
+            Ok(Next::Later { failures, taken }) => {
+                let flushed = self.index.take_flushed(&id) && !taken;
+                let wait = if flushed { Duration::ZERO } else { self.pause(&id, failures, now) };
                 self.index.defer(&id, wait, now);
             }
             Ok(Next::Owed { room, later }) => {
@@ -140,8 +140,7 @@ impl Engine {
     /// Says what is in the way of a message, once.
     fn complain(&self, id: &QueueId, error: String, note: &mut Note) {
         if note.complaint.as_ref() != Some(&error) {
-            let log: &Log = &self.core.log;
-            log.trouble(Some(id), &error);
+            self.core.log.trouble(Some(id), &error);
             note.complaint = Some(error);
         }
     }

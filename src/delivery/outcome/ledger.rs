@@ -108,6 +108,11 @@ impl Ledger {
         self.lines.iter().any(Line::is_waiting)
     }
 
+    /// Whether somebody may have the message and nobody knows.
+    pub(super) fn may_have_been_taken(&self) -> bool {
+        self.lines.iter().any(|line| line.is_waiting() && line.weight == Weight::Taken)
+    }
+
     /// The places of those who may be offered to one more remote. A message that may have been taken
     /// is offered to nobody before its pause is over.
     pub(super) fn offered(&self) -> Vec<usize> {
@@ -296,6 +301,17 @@ impl Ledger {
         }
         self.lines.iter_mut().filter(|line| which(line)).for_each(|line| line.written = true);
         Ok(())
+    }
+
+    /// Writes down that the sender knows who waits.
+    pub(super) fn write_warned(&self, book: &Book<'_>) -> Result<(), spool::Error> {
+        book.spool.record_warning(&book.entry.id, self.time)
+    }
+
+    /// Moves a message to `failed/` for which nothing is left to do.
+    pub(super) fn set_aside(&self, book: &Book<'_>) -> Result<(), spool::Error> {
+        debug_assert!(!self.waits() && self.untold().is_empty(), "somebody has had no answer");
+        book.spool.set_aside(&book.entry.id)
     }
 
     /// What the journal of a message should say that was offered before it was queued.

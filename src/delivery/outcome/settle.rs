@@ -20,8 +20,9 @@ use crate::spool;
 pub(in crate::delivery) enum Next {
     /// It left the queue.
     Gone,
-    /// Some recipients wait; so many attempts have failed in a row.
-    Later { failures: u32 },
+    /// Some recipients wait; so many attempts have failed in a row. With `taken`, some may have the
+    /// message, and it must not go out again before its pause is over.
+    Later { failures: u32, taken: bool },
     /// No remote looked at it: it is due as soon as one can.
     PutBack,
     /// Some have failed whom nobody has told yet, and the ledger must be kept until then; with `later`,
@@ -50,7 +51,7 @@ impl Settler<'_> {
         ledger: &mut Ledger,
         age: Duration,
     ) -> Result<Next, spool::Error> {
-        let Book { spool, log, entry } = self.book;
+        let Book { log, entry, .. } = self.book;
         let first = entry.history.verdicts.is_empty();
         // A clock that was wrong when the mail came, or is now, must not give it up at once: it fails
         // twice before.
@@ -83,10 +84,12 @@ impl Settler<'_> {
         let failures = failures.max(1);
         Ok(match room {
             Some(room) => Next::Owed { room, later: waits.then_some(failures) },
-            None if waits && ledger.is_tried() => Next::Later { failures },
+            None if waits && ledger.is_tried() => {
+                Next::Later { failures, taken: ledger.may_have_been_taken() }
+            }
             None if waits => Next::PutBack,
             None => {
-                spool.set_aside(&entry.id)?;
+                ledger.set_aside(&self.book)?;
                 Next::Gone
             }
         })
@@ -119,13 +122,13 @@ impl Settler<'_> {
     }
 
     fn warn(&self, ledger: &Ledger) -> Result<(), spool::Error> {
-        let Book { spool, log, entry } = self.book;
+        let Book { log, entry, .. } = self.book;
         let waiting: Vec<&Line> = ledger.lines().iter().filter(|line| line.is_waiting()).collect();
         if waiting.is_empty() || entry.history.warned {
             return Ok(());
         }
         match self.bouncer.warn(&self.plan.settings, log, entry, &waiting, ledger.time) {
-            Ok(true) => spool.record_warning(&entry.id, ledger.time),
+            Ok(true) => ledger.write_warned(&self.book),
             Ok(false) => Ok(()),
             Err(error) => {
                 log.trouble(Some(&entry.id), &format_args!("cannot warn: {error}"));

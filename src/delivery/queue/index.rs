@@ -48,6 +48,8 @@ struct Known<N> {
     lane: Lane,
     /// It was named as overdue for a warning once.
     warned: bool,
+    /// Everything was to be tried while this was being delivered.
+    flushed: bool,
     /// When it was learnt of and how old it was then: with a clock that only goes forward, so that
     /// no jump of the system's time makes a message old.
     since: Instant,
@@ -149,7 +151,10 @@ impl<N> Index<N> {
             (State::Fresh, &mut self.lanes.entry(lane).or_default().fresh)
         };
         list.push_back(id.clone());
-        self.known.insert(id, Known { state, lane, warned: false, since: now, age, note: None });
+        self.known.insert(
+            id,
+            Known { state, lane, warned: false, flushed: false, since: now, age, note: None },
+        );
     }
 
     /// Whether [`Index::next_unread`] has one.
@@ -211,6 +216,11 @@ impl<N> Index<N> {
         self.later.insert((now + wait, self.counter), id.clone());
     }
 
+    /// Whether everything was to be tried while this was being delivered; it is said once.
+    pub(in crate::delivery) fn take_flushed(&mut self, id: &QueueId) -> bool {
+        self.known.get_mut(id).is_some_and(|known| std::mem::take(&mut known.flushed))
+    }
+
     /// Keeps something for the message's next turn.
     pub(in crate::delivery) fn keep(&mut self, id: &QueueId, note: Box<N>) {
         if let Some(known) = self.known.get_mut(id) {
@@ -242,8 +252,11 @@ impl<N> Index<N> {
         }
     }
 
-    /// Everything that waits is due now.
+    /// Everything that waits is due now, and what is being delivered once more when that is over.
     pub(in crate::delivery) fn flush(&mut self) {
+        for known in self.known.values_mut() {
+            known.flushed = known.state == State::Running;
+        }
         for id in std::mem::take(&mut self.later).into_values() {
             self.make_ready(id);
         }

@@ -67,6 +67,18 @@ fn a_message_is_with_one_deliverer_at_a_time() {
 }
 
 #[test]
+fn what_is_being_delivered_when_everything_is_to_be_tried_is_tried_once_more() {
+    let now = Instant::now();
+    let mut index = index(&["a"], now);
+    take(&mut index, now);
+    index.flush();
+    assert!(index.take_flushed(&id("a")) && !index.take_flushed(&id("a")));
+    index.defer(&id("a"), MINUTE, now);
+    index.flush();
+    assert!(!index.take_flushed(&id("a")));
+}
+
+#[test]
 fn a_deferred_message_comes_back_when_its_time_has_come() {
     let now = Instant::now();
     let mut index = index(&["a"], now);
