@@ -121,7 +121,7 @@ impl From<crate::spool::Error> for Failure {
         let kind = match &error {
             Error::Io { source, .. } | Error::Missing { source, .. } => source.kind(),
             Error::Locked { .. } | Error::NoFifo { .. } => ErrorKind::WouldBlock,
-            Error::Foreign { .. } => ErrorKind::PermissionDenied,
+            Error::Foreign { .. } | Error::Unreadable { .. } => ErrorKind::PermissionDenied,
         };
         let exit = match kind {
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Exit::NoPerm,

@@ -212,6 +212,21 @@ impl Log {
         self.note("set-aside", format_args!("Moving message {id} into failed"));
     }
 
+    /// What was moved to `failed/` lies there; a line only where that is under another name.
+    pub(crate) fn lies_in_failed(&self, id: &QueueId, name: &QueueId) {
+        if id != name {
+            let path = format_args!("failed/{name}");
+            self.write(&Event::new(Severity::Notice, "kept").with("id", id).with("file", path));
+        }
+    }
+
+    /// A file that had the name of another message has one of its own now.
+    pub(crate) fn renamed(&self, id: &QueueId, name: &QueueId) {
+        let why = "the journal of that name is another message's";
+        let event = Event::new(Severity::Warning, "renamed").with("id", id).with("new", name);
+        self.write(&event.with("why", why));
+    }
+
     /// The sender is told of what failed, or is not.
     pub(crate) fn bounce(&self, id: &QueueId, bounce: Bounce) {
         match bounce {

@@ -6,9 +6,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 
-use super::{Error, History, QueueId, Spool, sync_dir};
+use super::id::TAILS;
+use super::{Error, History, Identity, QueueId, Spool, sync_dir};
 use crate::mail::{Address, Envelope, Printable, Recipients, ReversePath};
-use crate::sys::{O_NOFOLLOW, O_NONBLOCK};
+use crate::sys::{self, O_NOFOLLOW, O_NONBLOCK};
 
 /// A message of the queue, open for reading.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(crate) struct Entry {
     /// Seconds since 1970: the file's mtime, which is what its age is counted from.
     pub(crate) arrival: i64,
     pub(crate) file: File,
+    /// Which file it is.
+    pub(crate) identity: Identity,
     /// Where the message begins behind the envelope.
     pub(crate) offset: u64,
     /// Bytes from `offset` to the end.
@@ -30,6 +33,8 @@ pub(crate) struct Entry {
 pub(crate) enum Unusable {
     /// It went while we looked: somebody removed it.
     Gone,
+    /// It has the name of another message, whose journal is still there. It needs another name.
+    NameTaken,
     /// It will never be a message; the text says why. Set it aside.
     Malformed(String),
     /// It cannot be read now.
@@ -47,13 +52,13 @@ impl Spool {
             io::ErrorKind::NotFound => Unusable::Gone,
             // It would be in the way for ever.
             io::ErrorKind::PermissionDenied => Unusable::Malformed("cannot be read".to_owned()),
-            _ => Unusable::Error(Error::at("read", &path)(source)),
+            _ => Unusable::Error(Error::reading(&path, source)),
         };
         let malformed = |flaw: &str| Unusable::Malformed(flaw.to_owned());
         // Not through a planted link, and without waiting for the other end of a FIFO.
         let file =
             match OpenOptions::new().read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(&path) {
-                Err(source) if source.raw_os_error() == Some(crate::sys::ELOOP) => {
+                Err(source) if source.raw_os_error() == Some(sys::ELOOP) => {
                     return Err(malformed("is a symbolic link"));
                 }
                 other => other.map_err(error)?,
@@ -89,34 +94,55 @@ impl Spool {
             }
         }
         let recipients = Recipients::new(recipients).map_err(|error| flaw(2, &error))?;
-        let history = self.history(id).map_err(Unusable::Error)?;
+        let identity = Identity::of(&meta);
+        let history = self.history_of(id, &identity).map_err(Unusable::Error)?;
+        let history = history.ok_or(Unusable::NameTaken)?;
         let envelope = Envelope { sender, recipients, request: history.request.clone() };
         let size = meta.len().saturating_sub(offset);
         let arrival = meta.mtime();
-        Ok(Entry { id: id.clone(), envelope, arrival, file, offset, size, history })
+        Ok(Entry { id: id.clone(), envelope, arrival, file, identity, offset, size, history })
     }
 
-    /// Removes a message that is done with: the mail first, its journal after it.
-    pub(crate) fn remove(&self, id: &QueueId) -> Result<(), Error> {
-        let path = self.queue().join(id.as_str());
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(Error::at("remove", &path)(error))
-            }
-            _ => {
-                self.forget_journal(id);
-                Ok(())
+    /// Removes a message that is done with: the mail first, its journal after it. Another file that was put under
+    /// its name meanwhile stays.
+    pub(crate) fn remove(&self, entry: &Entry) -> Result<(), Error> {
+        let there = self.identify(&entry.id)?;
+        if there.is_some_and(|there| there.is_same_file(&entry.identity)) {
+            let path = self.queue().join(entry.id.as_str());
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(Error::at("remove", &path)(error));
+                }
+                _ => {}
             }
         }
+        self.forget_journal_of(&entry.id, &entry.identity);
+        Ok(())
     }
 
-    /// Moves a message to `failed/`, where it stays until an administrator looks at it.
-    pub(crate) fn set_aside(&self, id: &QueueId) -> Result<(), Error> {
-        let (from, to) = (self.queue().join(id.as_str()), self.failed().join(id.as_str()));
-        fs::rename(&from, &to).map_err(Error::at("move to failed", &from))?;
-        sync_dir(&self.failed())?;
-        self.keep_only_sent(id);
-        Ok(())
+    /// Gives a file that has another message's name one that no message has had; returns it.
+    pub(crate) fn rename_apart(&self, id: &QueueId) -> Result<QueueId, Error> {
+        let queue = self.queue();
+        let from = queue.join(id.as_str());
+        let mut stamp = id.stamp();
+        if stamp.seconds == 0 {
+            let meta = fs::symlink_metadata(&from).map_err(Error::at("rename", &from))?;
+            stamp.seconds = meta.mtime().unsigned_abs();
+        }
+        let mut turns = 0..TAILS;
+        loop {
+            let name = self.reserve(stamp)?;
+            match sys::move_file(&from, &queue.join(name.id().as_str())) {
+                Ok(()) => {
+                    // What is written under the new name must not be found without the file.
+                    sync_dir(&queue)?;
+                    return Ok(name.id().clone());
+                }
+                Err(error)
+                    if error.kind() == io::ErrorKind::AlreadyExists && turns.next().is_some() => {}
+                Err(error) => return Err(Error::at("rename", &from)(error)),
+            }
+        }
     }
 }
 
@@ -134,7 +160,8 @@ impl Entry {
         }
         let meta = file.metadata()?;
         let (size, arrival) = (meta.len().saturating_sub(offset), meta.mtime());
-        Ok(Self { id, envelope, arrival, file, offset, size, history: History::default() })
+        let (identity, history) = (Identity::of(&meta), History::default());
+        Ok(Self { id, envelope, arrival, file, identity, offset, size, history })
     }
 
     /// Those who still wait for delivery, in the order of the envelope.
@@ -186,7 +213,7 @@ impl Entry {
 
     /// Whether some recipient was refused for good.
     pub(crate) fn has_failed(&self) -> bool {
-        use super::journal::State;
+        use super::history::State;
         self.history.verdicts.values().any(|verdict| verdict.state == State::Failed)
     }
 }
@@ -210,6 +237,7 @@ impl std::fmt::Display for Unusable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Gone => f.write_str("is gone"),
+            Self::NameTaken => f.write_str("has the name of another message"),
             Self::Malformed(flaw) => Printable(flaw).fmt(f),
             Self::Error(error) => error.fmt(f),
         }

@@ -51,6 +51,20 @@ impl QueueId {
         let digits = self.0.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
         digits.parse().unwrap_or(0)
     }
+
+    /// The name with a number behind it, for the case that the name itself is taken; 0 is the name itself.
+    pub(super) fn numbered(&self, nth: u32) -> Self {
+        match nth {
+            0 => self.clone(),
+            _ => Self(format!("{}.{nth}", self.0).into()),
+        }
+    }
+
+    /// Time and process for a new name of the message, as far as this one tells them.
+    pub(super) fn stamp(&self) -> Stamp {
+        let pid = self.0.split('.').nth(1).and_then(|pid| pid.parse().ok());
+        Stamp { seconds: self.seconds().unsigned_abs(), pid: pid.unwrap_or(0) }
+    }
 }
 
 impl Reserved {

@@ -9,7 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use super::id::{Reserved, TAILS};
-use super::{Entry, Error, Event, QueueId, Spool, Stamp, sync_dir, trigger};
+use super::{Entry, Error, Event, Identity, QueueId, Spool, Stamp, sync_dir, trigger};
 use crate::mail::{DeliveryRequest, Envelope};
 use crate::sys;
 
@@ -184,7 +184,8 @@ impl Incoming<'_> {
         if prior.is_empty() {
             return self.link(id);
         }
-        self.spool.begin_journal(id, prior)?;
+        let file = Identity::of(&self.file.get_ref().metadata()?);
+        self.spool.begin_journal(id, &file, prior)?;
         self.link(id).inspect_err(|_| self.spool.forget_journal(id))
     }
 

@@ -1,25 +1,29 @@
 //! `status/ID`: what has been tried for a message, one event a line, appended only.
 //!
 //! ```text
+//! file TAB INODE TAB SIZE TAB MTIME [TAB BORN]         first: which file it is of
 //! request TAB PARAMETERS                               once, before the message is queued
 //! TIME TAB attempt                                     an attempt that tried its recipients
 //! TIME TAB warned                                      the sender knows that it waits
 //! TIME TAB sent|deferred|failed TAB RECIPIENT TAB REMOTE TAB TEXT
+//! TIME TAB missed                                      its message was not there
 //! ```
 //!
-//! TIME is in seconds since 1970; no field holds a control character. A missing journal means that
-//! nothing was tried yet, a line that does not parse (the last one may be torn) is ignored. It goes
-//! with the message.
+//! TIME is in seconds since 1970, MTIME and BORN in nanoseconds; no field holds a control character. A missing
+//! journal means that nothing was tried yet, a line that does not parse (the last one may be torn) is ignored. It
+//! goes with the message.
+//!
+//! A journal that says that it is another file's is neither read nor written nor removed for this one. One that
+//! does not say is of an older version, and belongs to its name.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{Error, Prior, QueueId, Spool, sync_dir};
-use crate::mail::{Address, DeliveryRequest, Outcome, Printable};
+use super::{Entry, Error, History, Identity, Prior, QueueId, Spool, sync_dir};
+use crate::mail::{Address, Outcome, Printable};
 use crate::sys::{O_NOFOLLOW, O_NONBLOCK};
 
 /// What happened to one recipient.
@@ -31,106 +35,57 @@ pub(crate) struct Event<'a> {
     pub(crate) outcome: &'a Outcome,
 }
 
-/// What the journal knows of a message.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct History {
-    pub(crate) request: DeliveryRequest,
-    /// Attempts that ended with a verdict on this message.
-    pub(crate) attempts: u32,
-    /// When the last of them began, seconds since 1970.
-    pub(crate) last_attempt: Option<i64>,
-    /// The sender was told that its mail waits.
-    pub(crate) warned: bool,
-    /// The last word on each recipient.
-    pub(crate) verdicts: HashMap<Address, Verdict>,
-    /// Lines that made no sense, a torn last one not counted.
-    pub(crate) ignored: usize,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Verdict {
-    pub(crate) state: State,
-    pub(crate) remote: String,
-    pub(crate) text: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
-    Sent,
-    Deferred,
-    /// Refused, and the bounce for it is queued.
-    Failed,
-}
-
-impl History {
-    /// Whether the recipient still waits for delivery.
-    pub(crate) fn is_pending(&self, recipient: &Address) -> bool {
-        self.verdicts.get(recipient).is_none_or(|verdict| verdict.state == State::Deferred)
-    }
-
-    fn take(&mut self, line: &str) -> Option<()> {
-        let mut fields = line.split('\t');
-        let first = fields.next()?;
-        if first == "request" {
-            self.request = DeliveryRequest::parse(fields.next()?.as_bytes()).ok()?;
-            return Some(());
-        }
-        let time: i64 = first.parse().ok()?;
-        let state = match fields.next()? {
-            "attempt" => {
-                self.attempts = self.attempts.saturating_add(1);
-                self.last_attempt = Some(time);
-                return Some(());
-            }
-            "warned" => {
-                self.warned = true;
-                return Some(());
-            }
-            "sent" => State::Sent,
-            "deferred" => State::Deferred,
-            "failed" => State::Failed,
-            _ => return None,
-        };
-        let recipient = Address::parse(fields.next()?.as_bytes()).ok()?;
-        let (remote, text) = (fields.next()?.to_owned(), fields.next()?.to_owned());
-        self.verdicts.insert(recipient, Verdict { state, remote, text });
-        Some(())
-    }
-}
+/// More than this is no line that says whose journal it is.
+const LONGEST: u64 = 4096;
 
 impl Spool {
-    fn journal(&self, id: &QueueId) -> PathBuf {
+    pub(super) fn journal(&self, id: &QueueId) -> PathBuf {
         self.status().join(id.as_str())
     }
 
-    pub(crate) fn has_journal(&self, id: &QueueId) -> bool {
-        self.journal(id).exists()
+    /// Whether there is a journal of this name, whose ever it is.
+    pub(super) fn has_journal(&self, id: &QueueId) -> bool {
+        self.journal(id).symlink_metadata().is_ok()
     }
 
-    /// Seconds since it was last written; 0 where there is none.
-    pub(super) fn journal_age(&self, id: &QueueId, now: i64) -> i64 {
-        fs::metadata(self.journal(id)).map_or(0, |meta| now.saturating_sub(meta.mtime()))
-    }
-
-    /// What was tried so far; nothing if there is no journal.
+    /// What was tried so far for the file that has this name in the queue; nothing if it has no journal.
     pub(crate) fn history(&self, id: &QueueId) -> Result<History, Error> {
+        let history = self.identify(id)?.map(|file| self.history_of(id, &file)).transpose()?;
+        Ok(history.flatten().unwrap_or_default())
+    }
+
+    /// What was tried so far for this file; `None` if the journal of its name is another's.
+    pub(super) fn history_of(
+        &self,
+        id: &QueueId,
+        file: &Identity,
+    ) -> Result<Option<History>, Error> {
         let path = self.journal(id);
-        let file = match open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(History::default()),
-            Err(error) => return Err(Error::at("read", &path)(error)),
+        let journal = match open(&path) {
+            Ok(journal) => journal,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Some(History::default()));
+            }
+            Err(error) => return Err(Error::reading(&path, error)),
         };
         let mut history = History::default();
-        for line in BufReader::new(file).split(b'\n') {
+        let mut first = true;
+        for line in BufReader::new(journal).split(b'\n') {
             let line = line.map_err(Error::at("read", &path))?;
             if line.is_empty() {
                 continue;
             }
-            if str::from_utf8(&line).ok().and_then(|line| history.take(line)).is_none() {
+            let line = str::from_utf8(&line).ok();
+            if let Some(owner) = line.and_then(Identity::parse).filter(|_| first) {
+                if !owner.is_same_message(file) {
+                    return Ok(None);
+                }
+            } else if line.and_then(|line| history.take(line)).is_none() {
                 history.ignored += 1;
             }
+            first = false;
         }
-        Ok(history)
+        Ok(Some(history))
     }
 
     /// Appends what an attempt at `time` came to.
@@ -139,28 +94,38 @@ impl Spool {
     /// that was served must not be served again after a power cut.
     pub(crate) fn record(
         &self,
-        id: &QueueId,
+        entry: &Entry,
         time: i64,
         attempt: bool,
         events: &[Event<'_>],
     ) -> Result<(), Error> {
         let settled = events.iter().any(|one| !matches!(one.outcome, Outcome::Deferred(_)));
-        self.append(id, &written(time, attempt, events), settled)
+        self.append(entry, &written(time, attempt, events), settled)
     }
 
-    /// Begins the journal of a message that is about to get this name.
+    /// The sender was told that its mail waits; it is not told again.
+    pub(crate) fn record_warning(&self, entry: &Entry, time: i64) -> Result<(), Error> {
+        self.append(entry, &format!("{time}\twarned\n"), true)
+    }
+
+    /// Begins the journal of a file that is about to get this name.
     ///
     /// # Errors
-    /// `AlreadyExists` when a message of that name has a journal. None is begun then, nor after any other.
-    pub(super) fn begin_journal(&self, id: &QueueId, prior: &Prior<'_>) -> io::Result<()> {
-        let mut lines = format!("request\t{}\n", prior.request.to_string().trim_start());
+    /// `AlreadyExists` when there is a journal of that name. None is begun then, nor after any other.
+    pub(super) fn begin_journal(
+        &self,
+        id: &QueueId,
+        file: &Identity,
+        prior: &Prior<'_>,
+    ) -> io::Result<()> {
+        let mut lines = format!("{file}\nrequest\t{}\n", prior.request.to_string().trim_start());
         if !prior.events.is_empty() {
             lines.push_str(&written(prior.time, prior.attempt, prior.events));
         }
         let path = self.journal(id);
         let owner = self.queue_owner().map_err(io::Error::other)?;
         let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(owner.mode).open(path)?;
+            OpenOptions::new().append(true).create_new(true).mode(owner.mode).open(path)?;
         let begun = owner
             .adopt(&file)
             .and_then(|()| file.write_all(lines.as_bytes()))
@@ -169,83 +134,75 @@ impl Spool {
         begun.inspect_err(|_| self.forget_journal(id))
     }
 
-    /// The sender was told that its mail waits; it is not told again.
-    pub(crate) fn record_warning(&self, id: &QueueId, time: i64) -> Result<(), Error> {
-        self.append(id, &format!("{time}\twarned\n"), true)
-    }
-
-    fn append(&self, id: &QueueId, lines: &str, durable: bool) -> Result<(), Error> {
-        let path = self.journal(id);
-        let mut file = OpenOptions::new()
+    fn append(&self, entry: &Entry, lines: &str, durable: bool) -> Result<(), Error> {
+        let path = self.journal(&entry.id);
+        let owner = self.queue_owner()?;
+        let failed = |error| Error::at("write", &path)(error);
+        let mut journal = OpenOptions::new()
+            .read(true)
             .append(true)
             .create(true)
-            .mode(self.queue_owner()?.mode)
+            .mode(owner.mode)
             .custom_flags(O_NOFOLLOW | O_NONBLOCK)
             .open(&path)
             .and_then(file_only)
-            .map_err(Error::at("write", &path))?;
-        let owner = self.queue_owner()?;
-        owner.spare(&file).map_err(Error::at("write", &path))?;
-        let new = file.metadata().is_ok_and(|meta| meta.len() == 0);
-        if new {
-            owner.adopt(&file).map_err(Error::at("give away", &path))?;
-        }
-        // After a torn line ours must begin on one of its own; the empty line is ignored.
-        let lines = if new { lines.to_owned() } else { format!("\n{lines}") };
-        file.write_all(lines.as_bytes()).map_err(Error::at("write", &path))?;
+            .map_err(failed)?;
+        owner.spare(&journal).map_err(failed)?;
+        let new = journal.metadata().is_ok_and(|meta| meta.len() == 0);
+        let lines = if new {
+            owner.adopt(&journal).map_err(Error::at("give away", &path))?;
+            format!("{}\n{lines}", entry.identity)
+        } else {
+            if !is_of(&journal, &entry.identity).map_err(failed)? {
+                return Err(failed(io::Error::other("it is the journal of another message")));
+            }
+            // After a torn line ours must begin on one of its own; the empty line is ignored.
+            format!("\n{lines}")
+        };
+        journal.write_all(lines.as_bytes()).map_err(failed)?;
         if durable {
-            file.sync_all().map_err(Error::at("sync", &path))?;
+            journal.sync_all().map_err(Error::at("sync", &path))?;
             // Not only for a new one: what made it may have been no reason to sync its name.
             sync_dir(&self.status())?;
         }
         Ok(())
     }
 
-    /// Drops the journal of a message that is gone.
-    pub(crate) fn forget_journal(&self, id: &QueueId) {
-        let _ = fs::remove_file(self.journal(id));
+    /// Whether there is a journal of this name, and it is this file's.
+    pub(super) fn has_journal_of(&self, id: &QueueId, file: &Identity) -> bool {
+        open(&self.journal(id)).and_then(|journal| is_of(&journal, file)).unwrap_or(false)
     }
 
-    /// For a message in `failed/`: keeps who was served, so that moving the file back to `queue/`
-    /// tries the others again, from the start. False if there was nothing to do, or it cannot be done.
-    pub(super) fn keep_only_sent(&self, id: &QueueId) -> bool {
-        let path = self.journal(id);
-        let Ok(whole) = open(&path).and_then(io::read_to_string) else { return false };
-        let sent = |line: &&str| line.split('\t').nth(1) == Some("sent");
-        let kept: String = whole.lines().filter(sent).flat_map(|line| [line, "\n"]).collect();
-        if kept == whole && !whole.is_empty() {
-            return false;
-        }
-        if kept.is_empty() {
+    /// Drops the journal of a file that is gone; never that of another.
+    pub(super) fn forget_journal_of(&self, id: &QueueId, file: &Identity) {
+        if self.has_journal_of(id, file) {
             self.forget_journal(id);
-            true
-        } else {
-            let new = self.tmp().join(format!("{id}.status"));
-            // Never through a link or over somebody's file.
-            let written = OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&new)
-                .and_then(|mut file| {
-                    self.queue_owner().map_err(io::Error::other)?.adopt(&file)?;
-                    file.write_all(kept.as_bytes())?;
-                    file.sync_all()
-                })
-                .and_then(|()| fs::rename(&new, &path));
-            // The full journal only means that nobody is tried again by moving the file back.
-            if written.is_err() {
-                let _ = fs::remove_file(&new);
-            }
-            written.is_ok()
         }
+    }
+
+    /// Drops a journal, whose ever it is.
+    pub(super) fn forget_journal(&self, id: &QueueId) {
+        let _ = fs::remove_file(self.journal(id));
     }
 }
 
 /// For reading: not through a planted link, and without waiting for the other end of a FIFO.
-fn open(path: &Path) -> io::Result<File> {
+pub(super) fn open(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(path);
     file.and_then(file_only)
+}
+
+/// Whether the journal, read from its start, is this file's.
+pub(super) fn is_of(journal: &File, file: &Identity) -> io::Result<bool> {
+    let mut line = String::new();
+    // One that is not UTF-8 does not say.
+    let read = BufReader::new(journal.take(LONGEST)).read_line(&mut line);
+    read.map(|_| ()).or_else(|error| match error.kind() {
+        io::ErrorKind::InvalidData => Ok(()),
+        _ => Err(error),
+    })?;
+    let owner = Identity::parse(line.trim_end_matches('\n'));
+    Ok(owner.is_none_or(|owner| owner.is_same_message(file)))
 }
 
 fn file_only(file: File) -> io::Result<File> {
@@ -272,12 +229,16 @@ mod tests {
     use std::ffi::OsStr;
 
     use super::*;
-    use crate::mail::{Reason, Reply};
+    use crate::mail::{DeliveryRequest, Reason, Reply};
+    use crate::spool::Unusable;
 
-    fn spool() -> (tempfile::TempDir, Spool, QueueId) {
+    /// A message in the queue, and its spool.
+    fn spool() -> (tempfile::TempDir, Spool, Entry) {
         let dir = tempfile::tempdir().unwrap();
         let spool = Spool::open(&dir.path().join("spool")).unwrap();
-        (dir, spool, QueueId::parse(OsStr::new("1.2")).unwrap())
+        fs::write(spool.queue().join("1.2"), "s@x\na@x\nb@x\n\n").unwrap();
+        let entry = spool.entry(&QueueId::parse(OsStr::new("1.2")).unwrap()).unwrap();
+        (dir, spool, entry)
     }
 
     fn address(text: &str) -> Address {
@@ -286,50 +247,59 @@ mod tests {
 
     #[test]
     fn the_last_word_on_a_recipient_counts() {
-        let (_dir, spool, id) = spool();
+        let (_dir, spool, entry) = spool();
         let (a, b) = (address("\"a b\"@x"), address("b@x"));
         let later = Outcome::Deferred(Reason::Remote(Reply::new(450, "later\ttoday\nor so")));
         let sent = Outcome::Sent(Reply::new(250, "ok"));
         let event = |recipient, outcome| Event { recipient, remote: "relay", outcome };
-        spool.record(&id, 10, true, &[event(&a, &later), event(&b, &sent)]).unwrap();
-        spool.record(&id, 20, true, &[event(&a, &later)]).unwrap();
-        let history = spool.history(&id).unwrap();
+        spool.record(&entry, 10, true, &[event(&a, &later), event(&b, &sent)]).unwrap();
+        spool.record(&entry, 20, true, &[event(&a, &later)]).unwrap();
+        let history = spool.history(&entry.id).unwrap();
         assert_eq!((history.attempts, history.last_attempt), (2, Some(20)));
         assert!(history.is_pending(&a) && !history.is_pending(&b));
         assert_eq!(history.verdicts[&a].text, "450 later\\ttoday or so");
+        assert_eq!(history.ignored, 0);
     }
 
     #[test]
     fn garbage_and_a_torn_line_hide_nothing_that_is_whole() {
-        let (_dir, spool, id) = spool();
+        let (_dir, spool, entry) = spool();
         let a = address("a@x");
-        fs::write(spool.journal(&id), b"\xff\xfe\n5\tsent\tb@x\tr\tok\n6\tsent\ta@").unwrap();
+        fs::write(spool.journal(&entry.id), b"\xff\xfe\n5\tsent\tb@x\tr\tok\n6\tsent\ta@").unwrap();
         let sent = Outcome::Sent(Reply::new(250, "ok"));
-        spool
-            .record(&id, 7, true, &[Event { recipient: &a, remote: "r", outcome: &sent }])
-            .unwrap();
-        let history = spool.history(&id).unwrap();
+        let event = Event { recipient: &a, remote: "r", outcome: &sent };
+        spool.record(&entry, 7, true, &[event]).unwrap();
+        let history = spool.history(&entry.id).unwrap();
         assert!(!history.is_pending(&a) && !history.is_pending(&address("b@x")));
         assert!(history.ignored > 0);
     }
 
     #[test]
-    fn what_failed_is_tried_again_when_its_file_is_moved_back() {
-        let (_dir, spool, id) = spool();
-        let (a, b) = (address("a@x"), address("b@x"));
-        let refused = Outcome::Failed(Reason::Remote(Reply::new(550, "no")));
-        let sent = Outcome::Sent(Reply::new(250, "ok"));
-        let event = |recipient, outcome| Event { recipient, remote: "relay", outcome };
-        spool.record(&id, 10, true, &[event(&a, &refused), event(&b, &sent)]).unwrap();
-        spool.keep_only_sent(&id);
-        let history = spool.history(&id).unwrap();
-        assert!(history.is_pending(&a) && !history.is_pending(&b));
-        assert_eq!(history.attempts, 0);
+    fn the_journal_of_an_older_version_belongs_to_its_name() {
+        let (_dir, spool, entry) = spool();
+        fs::write(spool.journal(&entry.id), "5\tsent\ta@x\tr\tok\n").unwrap();
+        assert!(!spool.history(&entry.id).unwrap().is_pending(&address("a@x")));
+        spool.remove(&entry).unwrap();
+        assert!(!spool.has_journal(&entry.id));
+    }
+
+    #[test]
+    fn the_journal_of_another_file_is_neither_read_nor_written_nor_removed() {
+        let (_dir, spool, entry) = spool();
+        let other = "file\t1\t2\t3\n5\tsent\ta@x\tr\tok\n";
+        fs::write(spool.journal(&entry.id), other).unwrap();
+        assert!(matches!(spool.entry(&entry.id), Err(Unusable::NameTaken)));
+        assert_eq!(spool.history(&entry.id).unwrap(), History::default());
+        let line = spool.record_warning(&entry, 5).unwrap_err().to_string();
+        assert!(line.ends_with("status/1.2: it is the journal of another message"), "{line}");
+        spool.remove(&entry).unwrap();
+        assert!(!spool.queue().join("1.2").exists());
+        assert_eq!(fs::read_to_string(spool.journal(&entry.id)).unwrap(), other);
     }
 
     #[test]
     fn what_is_planted_under_the_name_of_a_journal_is_neither_read_nor_written_nor_waited_for() {
-        let (dir, spool, id) = spool();
+        let (dir, spool, entry) = spool();
         let (a, sent) = (address("a@x"), Outcome::Sent(Reply::new(250, "ok")));
         let victim = dir.path().join("victim");
         fs::write(&victim, "1\tsent\ta@x\tr\tprecious\n").unwrap();
@@ -338,25 +308,27 @@ mod tests {
         for plant in
             [&fifo as &dyn Fn(&Path) -> io::Result<()>, &link, &|path| fs::create_dir(path)]
         {
-            plant(&spool.journal(&id)).unwrap();
-            let line = spool.history(&id).unwrap_err().to_string();
+            let path = spool.journal(&entry.id);
+            plant(&path).unwrap();
+            let line = spool.history(&entry.id).unwrap_err().to_string();
             assert!(line.starts_with("cannot read ") && line.contains("status/1.2: "), "{line}");
             let event = Event { recipient: &a, remote: "r", outcome: &sent };
-            let line = spool.record(&id, 7, true, &[event]).unwrap_err().to_string();
+            let line = spool.record(&entry, 7, true, &[event]).unwrap_err().to_string();
             assert!(line.starts_with("cannot write ") && line.contains("status/1.2: "), "{line}");
-            assert!(!spool.keep_only_sent(&id));
-            let path = spool.journal(&id);
-            let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir(&path));
+            assert!(!spool.keep_only_sent(&entry.id, &entry.identity));
+            spool.forget_journal_of(&entry.id, &entry.identity);
+            fs::remove_file(&path).or_else(|_| fs::remove_dir(&path)).unwrap();
         }
         assert_eq!(fs::read(&victim).unwrap(), b"1\tsent\ta@x\tr\tprecious\n");
     }
 
     #[test]
     fn what_the_sender_asked_for_is_kept() {
-        let (_dir, spool, id) = spool();
+        let (_dir, spool, entry) = spool();
         let request = DeliveryRequest::parse(b"NOTIFY=NEVER ENVID=x+2By").unwrap();
-        spool.begin_journal(&id, &Prior::new(&request)).unwrap();
-        assert!(spool.begin_journal(&id, &Prior::new(&request)).is_err());
-        assert_eq!(spool.history(&id).unwrap().request, request);
+        let prior = Prior::new(&request);
+        spool.begin_journal(&entry.id, &entry.identity, &prior).unwrap();
+        assert!(spool.begin_journal(&entry.id, &entry.identity, &prior).is_err());
+        assert_eq!(spool.history(&entry.id).unwrap().request, request);
     }
 }

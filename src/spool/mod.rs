@@ -6,7 +6,10 @@
 #![allow(clippy::disallowed_methods, reason = "the spool door")]
 
 mod entry;
+mod failed;
+mod history;
 mod id;
+mod identity;
 mod incoming;
 mod journal;
 mod listing;
@@ -22,9 +25,11 @@ use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
 pub(crate) use entry::{Entry, Unusable};
+pub(crate) use history::History;
 pub(crate) use id::{QueueId, Stamp};
+pub(crate) use identity::Identity;
 pub(crate) use incoming::{Incoming, Prior};
-pub(crate) use journal::{Event, History};
+pub(crate) use journal::Event;
 pub(crate) use lock::Lock;
 pub(crate) use scan::Waiting;
 pub(crate) use trigger::Place;
@@ -44,6 +49,12 @@ pub(crate) enum Error {
         verb: &'static str,
         path: PathBuf,
         source: io::Error,
+    },
+    /// A file is closed to us; `mend` and its name make a command that opens it.
+    Unreadable {
+        path: PathBuf,
+        source: io::Error,
+        mend: String,
     },
     /// The folder or a part of it is missing, and we may not make it.
     Missing {
@@ -70,6 +81,21 @@ pub(crate) enum Error {
 impl Error {
     fn at(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { verb, path: path.to_owned(), source }
+    }
+
+    /// For a file that should be ours to read: says what makes it so.
+    fn reading(path: &Path, source: io::Error) -> Self {
+        if source.kind() != io::ErrorKind::PermissionDenied {
+            return Self::at("read", path)(source);
+        }
+        let uid = sys::identity().euid;
+        let ours = fs::symlink_metadata(path).is_ok_and(|meta| meta.uid() == uid);
+        let mend = if ours {
+            "chmod u+r".to_owned()
+        } else {
+            format!("chown {}", sys::user_name(uid).unwrap_or_else(|| uid.to_string()))
+        };
+        Self::Unreadable { path: path.to_owned(), source, mend }
     }
 
     /// For the daemon, whose spool it should be: says who owns what it may not use.
@@ -103,6 +129,10 @@ impl fmt::Display for Error {
         match self {
             Self::Io { verb, path, source } => {
                 write!(f, "cannot {verb} {}: {source}", path.display())
+            }
+            Self::Unreadable { path, source, mend } => {
+                let path = path.display();
+                write!(f, "cannot read {path}: {source}: {mend} {path}")
             }
             Self::Missing { path, source } => {
                 write!(f, "cannot use spool {}: {source}", path.display())
@@ -155,6 +185,16 @@ impl Spool {
 
     pub(crate) fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Which file has this name in the queue.
+    fn identify(&self, id: &QueueId) -> Result<Option<Identity>, Error> {
+        let path = self.queue().join(id.as_str());
+        match fs::symlink_metadata(&path) {
+            Ok(meta) => Ok(Some(Identity::of(&meta))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::reading(&path, error)),
+        }
     }
 
     /// Whether a file of this name is in the queue and holds nothing yet.

@@ -1,35 +1,49 @@
-//! Puts right what a crash left behind, when a daemon starts and before it looks at the queue.
+//! Puts right what a crash left behind, when a daemon starts and before it looks at the queue, and while it runs.
 //!
 //! Called by the daemon, which holds the spool's lock. It removes what cannot become mail any more, and
 //! nothing else: a file in `tmp/` is somebody's until we know that nobody will finish it.
 
+use std::ffi::OsStr;
 use std::fs::{self, OpenOptions, TryLockError};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 
 use super::scan::ids;
-use super::{QueueId, Spool};
+use super::{Identity, QueueId, Spool};
 use crate::sys::{self, O_NOFOLLOW, O_NONBLOCK};
 
 const HOUR: i64 = 3600;
+/// A line that says since when a message is missed is not longer.
+const END: usize = 64;
 /// No writer takes this long over one message.
 const STALE: i64 = 36 * HOUR;
 
 impl Spool {
-    /// Repairs the spool; returns a line for each kind of thing that was put right.
+    /// Repairs the spool when a daemon starts; returns a line for each kind of thing that was put right.
     pub(crate) fn repair(&self, now: i64) -> Vec<String> {
-        let unfinished = self.clear_tmp(now);
+        // The new journal of a file in failed/: only a daemon makes one, and that is us now.
+        let unwritten = self.clear_tmp(|entry| is_journal(&entry.file_name()));
+        let lines = line("removed journals that were not written to their end", &unwritten);
+        lines.into_iter().chain(self.tidy(now)).collect()
+    }
+
+    /// Does the part of it that may be done at any time between two deliveries.
+    pub(crate) fn tidy(&self, now: i64) -> Vec<String> {
+        let unfinished = self.clear_tmp(|entry| is_abandoned(entry, now));
         let (mut orphans, mut moved) = (Vec::new(), Vec::new());
         for id in ids(&self.status()) {
-            if self.queue().join(id.as_str()).exists() {
+            // Whether the journal is that of the file there is seen when it is delivered.
+            if self.queue().join(id.as_str()).symlink_metadata().is_ok() {
                 continue;
             }
-            if self.failed().join(id.as_str()).exists() {
+            let failed = self.failed().join(id.as_str()).symlink_metadata();
+            let failed = failed.ok().map(|meta| Identity::of(&meta));
+            if let Some(file) = failed.filter(|file| self.has_journal_of(&id, file)) {
                 // The move to failed/ was cut short before the journal was cleaned.
-                if self.keep_only_sent(&id) {
+                if self.keep_only_sent(&id, &file) {
                     moved.push(id.to_string());
                 }
-            } else if self.journal_age(&id, now) > HOUR {
-                // A younger one may be of a message that is just being queued.
+            } else if self.is_missed(&id, now) {
                 self.forget_journal(&id);
                 orphans.push(id.to_string());
             }
@@ -44,11 +58,38 @@ impl Spool {
         .collect()
     }
 
-    /// Removes the files in `tmp/` that were abandoned; returns their names.
-    fn clear_tmp(&self, now: i64) -> Vec<String> {
-        let entries = fs::read_dir(self.tmp()).into_iter().flatten().flatten();
-        let abandoned = entries.filter(|entry| is_abandoned(entry, now));
-        let removed = abandoned.filter(|entry| fs::remove_file(entry.path()).is_ok());
+    /// Whether the message of this journal has been gone for an hour.
+    ///
+    /// A journal that was written within the hour may be of a message that is just being queued. An older one may be
+    /// of a message that an administrator has taken out to look at, or to change: the journal itself keeps when it was
+    /// first missed.
+    fn is_missed(&self, id: &QueueId, now: i64) -> bool {
+        self.missed_since(id, now).is_ok_and(|since| since.is_some_and(|at| now - at > HOUR))
+    }
+
+    fn missed_since(&self, id: &QueueId, now: i64) -> io::Result<Option<i64>> {
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).custom_flags(O_NOFOLLOW | O_NONBLOCK);
+        let mut journal = options.open(self.journal(id))?;
+        self.queue_owner().map_err(io::Error::other)?.spare(&journal)?;
+        let meta = journal.metadata()?;
+        let mut end = [0; END];
+        let read = journal.read_at(&mut end, meta.len().saturating_sub(END as u64))?;
+        let last = end[..read].trim_ascii_end().rsplit(|byte| *byte == b'\n').next();
+        let last = last.and_then(|line| str::from_utf8(line).ok()?.strip_suffix("\tmissed"));
+        if let Some(since) = last.and_then(|since| since.parse().ok()) {
+            return Ok(Some(since));
+        }
+        if meta.is_file() && now.saturating_sub(meta.mtime()) > HOUR {
+            journal.write_all(format!("\n{now}\tmissed\n").as_bytes())?;
+        }
+        Ok(None)
+    }
+
+    /// Removes the files in `tmp/` that are `abandoned`; returns their names.
+    fn clear_tmp(&self, abandoned: impl Fn(&fs::DirEntry) -> bool) -> Vec<String> {
+        let entries = fs::read_dir(self.tmp()).into_iter().flatten().flatten().filter(abandoned);
+        let removed = entries.filter(|entry| fs::remove_file(entry.path()).is_ok());
         removed.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
     }
 }
@@ -63,19 +104,18 @@ fn is_abandoned(entry: &fs::DirEntry, now: i64) -> bool {
     let Ok(meta) = entry.metadata() else { return false };
     let age = now.saturating_sub(meta.mtime());
     let name = entry.file_name();
-    let name = name.to_str().unwrap_or_default();
-    // The new journal of a message in failed/: only the daemon makes one, and that is us now.
-    if age > STALE || is_journal(name) {
+    if age > STALE || is_journal(&name) && age > HOUR {
         return true;
     }
     age > HOUR
         && meta.is_file()
-        && writer(name).is_some_and(|pid| !sys::is_alive(pid))
+        && name.to_str().and_then(writer).is_some_and(|pid| !sys::is_alive(pid))
         && !is_locked(entry)
 }
 
-fn is_journal(name: &str) -> bool {
-    name.strip_suffix(".status").is_some_and(|id| QueueId::parse(id.as_ref()).is_some())
+fn is_journal(name: &OsStr) -> bool {
+    let id = name.to_str().and_then(|name| name.strip_suffix(".status"));
+    id.is_some_and(|id| QueueId::parse(id.as_ref()).is_some())
 }
 
 /// The process in `PID` or `PID.NTH`.
@@ -105,6 +145,7 @@ fn line(what: &str, names: &[String]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use std::fs::File;
+    use std::path::PathBuf;
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
@@ -159,11 +200,71 @@ mod tests {
         put(&spool, "by-hand", STALE + 1);
         put(&spool, "1763812000.812.status", 0);
         let lines = spool.repair(NOW);
-        assert_eq!(lines.len(), 1, "{lines:?}");
-        assert!(lines[0].starts_with("removed what nobody will finish from tmp/: "), "{lines:?}");
-        assert!(lines[0].ends_with(" and 3 more"), "{lines:?}");
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[0].ends_with("not written to their end: 1763812000.812.status"), "{lines:?}");
+        assert!(lines[1].starts_with("removed what nobody will finish from tmp/: "), "{lines:?}");
+        assert!(lines[1].ends_with(" and 2 more"), "{lines:?}");
         assert_eq!(left(&spool), [""; 0]);
         assert_eq!(spool.repair(NOW), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_being_written_while_the_daemon_runs_is_left_to_it() {
+        let (_dir, spool) = spool();
+        put(&spool, "1763812000.812.status", HOUR);
+        assert_eq!(spool.tidy(NOW), [""; 0]);
+        assert_eq!(left(&spool).len(), 1);
+        assert_eq!(spool.tidy(NOW + 1).len(), 1);
+        assert_eq!(left(&spool), [""; 0]);
+    }
+
+    /// A journal that was last written so many seconds ago.
+    fn journal(spool: &Spool, name: &str, age: i64) -> PathBuf {
+        let path = spool.status().join(name);
+        fs::write(&path, "5\tsent\ta@x\tr\tok\n").unwrap();
+        let written = u64::try_from(NOW - age).unwrap();
+        let file = OpenOptions::new().append(true).open(&path).unwrap();
+        file.set_modified(UNIX_EPOCH + Duration::from_secs(written)).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_journal_goes_when_its_message_has_been_missed_for_an_hour() {
+        let (_dir, spool) = spool();
+        let (old, young) = (journal(&spool, "1.1", 9 * HOUR), journal(&spool, "1.2", HOUR - 1));
+        assert_eq!(spool.tidy(NOW), [""; 0]);
+        assert_eq!(spool.repair(NOW + HOUR), [""; 0]);
+        assert!(old.exists() && young.exists());
+        let lines = spool.tidy(NOW + HOUR + 1);
+        assert_eq!(lines, ["removed the journals of messages that are gone: 1.1"]);
+        assert!(!old.exists() && young.exists());
+    }
+
+    #[test]
+    fn a_message_that_is_back_before_that_finds_its_journal() {
+        let (_dir, spool) = spool();
+        journal(&spool, "1.1", 9 * HOUR);
+        let (queued, aside) = (spool.queue().join("1.1"), spool.root().join("aside"));
+        fs::write(&aside, "s@x\na@x\nb@x\n\n").unwrap();
+        spool.tidy(NOW);
+        fs::rename(&aside, &queued).unwrap();
+        assert_eq!(spool.tidy(NOW + 2 * HOUR), [""; 0]);
+        let entry = spool.entry(&QueueId::parse("1.1".as_ref()).unwrap()).unwrap();
+        assert_eq!((entry.pending().len(), entry.history.ignored), (1, 0));
+    }
+
+    #[test]
+    fn a_journal_is_missed_by_its_own_message_and_not_by_another_of_that_name() {
+        let (_dir, spool) = spool();
+        fs::write(spool.failed().join("1.1"), "s@x\na@x\n\n").unwrap();
+        let path = journal(&spool, "1.1", 9 * HOUR);
+        fs::write(&path, "file\t1\t2\t3\n5\tfailed\ta@x\tr\tno\n").unwrap();
+        let written = UNIX_EPOCH + Duration::from_secs(5);
+        OpenOptions::new().append(true).open(&path).unwrap().set_modified(written).unwrap();
+        assert_eq!(spool.tidy(NOW), [""; 0]);
+        assert!(fs::read_to_string(&path).unwrap().contains("failed\ta@x"));
+        assert_eq!(spool.tidy(NOW + HOUR + 1).len(), 1);
+        assert!(!path.exists());
     }
 
     #[test]
@@ -177,7 +278,7 @@ mod tests {
         let lines = spool.repair(NOW);
         assert_eq!(lines.last().unwrap(), "finished the move to failed/: 1.2");
         let journal = fs::read_to_string(spool.status().join("1.2")).unwrap();
-        assert_eq!(journal, "5\tsent\ta@x\tr\tok\n");
+        assert!(journal.starts_with("file\t") && journal.ends_with("\n5\tsent\ta@x\tr\tok\n"));
         assert_eq!(spool.repair(NOW), [""; 0]);
     }
 }

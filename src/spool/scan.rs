@@ -13,7 +13,7 @@ pub(crate) struct Waiting {
     pub(crate) id: QueueId,
     /// When it was queued: the file's mtime, seconds since 1970.
     pub(crate) arrival: i64,
-    /// It has a journal.
+    /// There is a journal of its name. Whether it is its own is seen when that is read.
     pub(crate) tried: bool,
 }
 
@@ -48,26 +48,6 @@ impl Spool {
         let meta = fs::symlink_metadata(self.queue().join(id.as_str())).ok()?;
         let tried = self.has_journal(&id);
         Some(Waiting { id, arrival: meta.mtime(), tried })
-    }
-
-    /// Removes what lies in `failed/` for more than `lifetime` seconds at `now`; says how much.
-    pub(crate) fn expire_failed(&self, lifetime: u64, now: i64) -> usize {
-        let entries = fs::read_dir(self.failed()).into_iter().flatten().flatten();
-        let old = |entry: &fs::DirEntry| {
-            // ctime: the moment it was moved there, where mtime is the moment it was queued.
-            let age = entry.metadata().map(|meta| now.saturating_sub(meta.ctime()));
-            age.is_ok_and(|age| u64::try_from(age).is_ok_and(|age| age > lifetime))
-        };
-        let removed = entries.filter(old).filter(|entry| fs::remove_file(entry.path()).is_ok());
-        removed
-            .inspect(|entry| {
-                // One that was moved back to the queue has need of it.
-                let id = QueueId::parse(&entry.file_name());
-                if let Some(id) = id.filter(|id| !self.queue().join(id.as_str()).exists()) {
-                    self.forget_journal(&id);
-                }
-            })
-            .count()
     }
 }
 

@@ -145,7 +145,7 @@ class Message:
             journal = ""
         # The last line about a recipient counts; the last line of all may be torn.
         lines = [line.split("\t") for line in journal.split("\n")[:-1]]
-        self.states = {line[2]: line[1] for line in lines if len(line) == 5}
+        self.states = {line[2]: line[1] for line in lines if len(line) == 5 and line[0] != "file"}
 
     def is_bounce(self):
         return self.sender == ""

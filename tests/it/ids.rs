@@ -1,9 +1,12 @@
-//! Names of messages: an id that was told is never told again, whoever writes into the spool.
+//! Names of messages: an id that was told is never told again, whoever writes into the spool; nothing in it is
+//! ever replaced; and a journal serves the message it was written for, and no other.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::house::{House, Ran, run};
 use crate::smarthost::Sink;
@@ -22,6 +25,10 @@ fn once(house: &House) -> String {
 /// A smarthost that refuses `bad@` for good.
 fn refusing() -> Sink {
     Sink::new().answers("RCPT TO:<bad@*", "550 5.1.1 no such mailbox")
+}
+
+fn file(house: &House, folder: &str, name: &str) -> PathBuf {
+    house.path("queue").join(folder).join(name)
 }
 
 /// One session of nullmailer-smtpd that goes on while the daemon runs.
@@ -183,4 +190,96 @@ fn names_are_read_by_the_tools_of_nullmailer_2_2() {
     assert!(pid.parse::<u32>().is_ok(), "{}", queued.id);
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     assert!(tail.len() == 13 && tail.chars().all(plain), "{}", queued.id);
+}
+
+#[test]
+fn what_lies_in_failed_is_not_replaced_by_another_of_its_name() {
+    let house = house(&Sink::new());
+    once(&house);
+    for content in ["one", "two", "three"] {
+        fs::write(file(&house, "queue", "by-hand"), content).unwrap();
+        let log = once(&house);
+        let name = house
+            .names("failed")
+            .into_iter()
+            .find(|name| fs::read_to_string(file(&house, "failed", name)).unwrap() == content);
+        let name = name.unwrap();
+        assert!(name == "by-hand" || log.contains(&format!("failed/{name}")), "{name}: {log}");
+    }
+    assert_eq!(house.names("failed"), ["by-hand", "by-hand.1", "by-hand.2"]);
+}
+
+/// A message for `good@`, who has it, and `later@`, who waits.
+fn served_in_part(house: &House) -> String {
+    let mail = "root@h.example\ngood@x.example\nlater@x.example\n\nSubject: one\n\n";
+    house.run("nullmailer-queue", [""; 0], mail).success();
+    once(house);
+    house.only_queued().id
+}
+
+#[test]
+fn a_file_that_is_put_under_the_name_of_another_message_is_delivered_to_all_of_its_recipients() {
+    let sink = Sink::new().answers("RCPT TO:<later@*", "450 4.2.0 later");
+    let house = house(&sink);
+    let id = served_in_part(&house);
+    let aside = house.path("aside");
+    fs::rename(file(&house, "queue", &id), &aside).unwrap();
+    fs::write(house.path("new"), "root@h.example\ngood@x.example\n\nSubject: two\n\n").unwrap();
+    fs::rename(house.path("new"), file(&house, "queue", &id)).unwrap();
+    let log = once(&house);
+    assert_eq!(sink.messages().len(), 2, "{log}");
+    assert!(sink.messages()[1].text().contains("Subject: two"), "{log}");
+    assert_eq!(log.matches("renamed id=").count(), 1, "{log}");
+    assert!(house.names("queue").is_empty() && house.names("failed").is_empty(), "{log}");
+    // The journal is still there for whom it was written for.
+    fs::rename(&aside, file(&house, "queue", &id)).unwrap();
+    sink.accept_everything();
+    once(&house);
+    assert_eq!(sink.messages()[2].recipients, ["later@x.example"]);
+}
+
+#[test]
+fn who_was_served_is_not_served_again_where_an_administrator_moves_touches_or_restores_the_file() {
+    for change in ["mv", "touch", "cp"] {
+        let sink = Sink::new().answers("RCPT TO:<later@*", "450 4.2.0 later");
+        let house = house(&sink);
+        let id = served_in_part(&house);
+        let (queued, aside) = (file(&house, "queue", &id), house.path("aside"));
+        match change {
+            "mv" => {
+                fs::rename(&queued, &aside).unwrap();
+                once(&house);
+                fs::rename(&aside, &queued).unwrap();
+            }
+            "touch" => {
+                let touched = fs::File::options().append(true).open(&queued).unwrap();
+                touched.set_modified(SystemTime::now() - Duration::from_secs(300)).unwrap();
+            }
+            _ => {
+                run(Command::new("cp").arg("-p").args([&queued, &aside]), "").success();
+                fs::remove_file(&queued).unwrap();
+                run(Command::new("cp").arg("-p").args([&aside, &queued]), "").success();
+            }
+        }
+        sink.accept_everything();
+        let log = once(&house);
+        assert_eq!(sink.messages()[1].recipients, ["later@x.example"], "{change}: {log}");
+        assert_eq!(house.names("queue").len(), 0, "{change}: {log}");
+    }
+}
+
+#[test]
+fn what_a_sender_asked_for_holds_when_its_message_is_moved_back_from_failed() {
+    let sink = refusing();
+    let house = house(&sink);
+    let args = ["-N", "never", "-f", "root@h.example", "bad@x.example"];
+    house.run("sendmail", args, "Subject: x\n\nhi\n").success();
+    let id = house.only_queued().id;
+    let log = once(&house);
+    assert!(log.contains("no-bounce id="), "{log}");
+    fs::rename(file(&house, "failed", &id), file(&house, "queue", &id)).unwrap();
+    let log = once(&house);
+    assert_eq!(sink.commands().iter().filter(|one| one.starts_with("RCPT")).count(), 2, "{log}");
+    assert!(log.contains("no-bounce id="), "{log}");
+    assert_eq!((house.names("queue"), house.names("failed")), (vec![], vec![id]), "{log}");
 }

@@ -6,7 +6,7 @@ use super::Core;
 use crate::delivery::outcome::{Attempt, Book, Ledger, Next, Settler, without_a_turn};
 use crate::delivery::queue::Taken;
 use crate::delivery::remote::{Plan, Underway};
-use crate::spool::{QueueId, Unusable};
+use crate::spool::{self, QueueId, Unusable};
 
 /// What is kept of a message that could not be finished, until its next turn.
 #[derive(Default)]
@@ -94,12 +94,21 @@ pub(super) fn leave(core: &Core, id: &QueueId, note: Note) {
 
 /// What follows for a name that cannot be delivered.
 fn unusable(core: &Core, id: &QueueId, why: &Unusable) -> Result<Next, String> {
+    let sentence = |error: spool::Error| error.to_string();
     match why {
         Unusable::Gone => Ok(Next::Gone),
         Unusable::Error(error) => Err(error.to_string()),
+        Unusable::NameTaken => {
+            let name = core.spool.rename_apart(id).map_err(sentence)?;
+            core.log.renamed(id, &name);
+            core.renamed.borrow_mut().push(name.as_str().into());
+            Ok(Next::Gone)
+        }
         Unusable::Malformed(_) => {
             core.log.unusable(id, why);
-            core.spool.set_aside(id).map_err(|error| error.to_string())?;
+            if let Some(name) = core.spool.set_aside_unusable(id).map_err(sentence)? {
+                core.log.lies_in_failed(id, &name);
+            }
             Ok(Next::Gone)
         }
     }

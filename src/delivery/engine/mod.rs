@@ -8,6 +8,8 @@ mod timers;
 mod turns;
 mod wakes;
 
+use std::cell::RefCell;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -73,6 +75,8 @@ struct Core {
     control: Control,
     kernel_name: Option<String>,
     protocols: PathBuf,
+    /// Names that we have made in the queue ourselves.
+    renamed: RefCell<Vec<OsString>>,
 }
 
 /// When [`Engine::run`] returns.
@@ -111,6 +115,7 @@ impl Engine {
             spool,
             log,
             clock,
+            renamed: RefCell::default(),
         };
         Self {
             core: Rc::new(core),

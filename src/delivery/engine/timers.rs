@@ -125,7 +125,7 @@ impl Engine {
             Timer::Configuration => self.reload(false),
             Timer::Tidy => {
                 self.next_tidying = now + TIDY;
-                for line in self.core.spool.repair(self.now()) {
+                for line in self.core.spool.tidy(self.now()) {
                     self.core.log.repaired(&line);
                 }
             }

@@ -111,7 +111,14 @@ impl Engine {
         drop(underway);
         let now = Instant::now();
         match next {
-            Ok(Next::Gone) => self.index.forget(&id),
+            Ok(Next::Gone) => {
+                self.index.forget(&id);
+                // Nobody else may tell of these: what has another name now, and another file that got this
+                // one.
+                let mut names = self.core.renamed.take();
+                names.push(id.as_str().into());
+                self.appeared(&names);
+            }
             Ok(Next::PutBack) => self.index.put_back(&id),
             Ok(Next::Later { failures, taken }) => {
                 let flushed = self.index.take_flushed(&id) && !taken;

@@ -8,7 +8,7 @@
 use super::line::{By, Line, Weight};
 use crate::log::Log;
 use crate::mail::{Address, EnhancedCode, Outcome, Reason, Remote};
-use crate::spool::{self, Entry, Event, Spool};
+use crate::spool::{self, Entry, Event, Identity, Spool};
 
 /// Where the ledger of a message in the queue is written down.
 #[derive(Clone, Copy)]
@@ -20,7 +20,7 @@ pub(in crate::delivery) struct Book<'a> {
 
 pub(in crate::delivery) struct Ledger {
     /// Which file it is about, whatever its name.
-    file: Option<u64>,
+    file: Identity,
     /// When the attempt began, seconds since 1970.
     pub(super) time: i64,
     lines: Vec<Line>,
@@ -52,7 +52,7 @@ impl Ledger {
         };
         let lines: Vec<_> = entry.pending().into_iter().map(line).collect();
         Self {
-            file: inode(entry),
+            file: entry.identity,
             time,
             unserved: lines.len() + usize::from(entry.has_failed()),
             lines,
@@ -64,7 +64,7 @@ impl Ledger {
 
     /// Whether it is about this very file.
     pub(in crate::delivery) fn is_of(&self, entry: &Entry) -> bool {
-        self.file == inode(entry)
+        self.file.is_same_file(&entry.identity)
     }
 
     /// Begins an attempt, with a ledger that could not be settled too: who waits may be offered once more.
@@ -232,23 +232,18 @@ impl Ledger {
     }
 }
 
-fn inode(entry: &Entry) -> Option<u64> {
-    use std::os::unix::fs::MetadataExt as _;
-    entry.file.metadata().ok().map(|meta| meta.ino())
-}
-
 /// What is written down.
 impl Ledger {
     /// Who was served while others wait; when nobody is left, the message goes. What cannot be written
     /// is said and holds nothing up: it is tried again when the attempt is over.
     fn write_served(&mut self, places: impl Iterator<Item = usize> + Clone, book: &Book<'_>) {
         // What is wrong if it cannot be removed is said when that is tried again.
-        if self.unserved == 0 && book.spool.remove(&book.entry.id).is_ok() {
+        if self.unserved == 0 && book.spool.remove(book.entry).is_ok() {
             self.removed = true;
             return;
         }
         let events: Vec<_> = places.clone().map(|at| self.lines[at].event()).collect();
-        match book.spool.record(&book.entry.id, self.time, false, &events) {
+        match book.spool.record(book.entry, self.time, false, &events) {
             Ok(()) => places.for_each(|at| self.lines[at].written = true),
             Err(error) => book.log.trouble(Some(&book.entry.id), &error),
         }
@@ -257,7 +252,7 @@ impl Ledger {
     /// Removes a message that all have.
     pub(super) fn remove(&mut self, book: &Book<'_>) -> Result<(), spool::Error> {
         if self.unserved == 0 && !self.lines.is_empty() && !self.removed {
-            book.spool.remove(&book.entry.id)?;
+            book.spool.remove(book.entry)?;
             self.removed = true;
         }
         Ok(())
@@ -295,7 +290,7 @@ impl Ledger {
         if events.is_empty() && !attempt {
             return Ok(());
         }
-        book.spool.record(&book.entry.id, self.time, attempt, &events)?;
+        book.spool.record(book.entry, self.time, attempt, &events)?;
         if attempt {
             self.tried = Tried::Written;
         }
@@ -305,13 +300,16 @@ impl Ledger {
 
     /// Writes down that the sender knows who waits.
     pub(super) fn write_warned(&self, book: &Book<'_>) -> Result<(), spool::Error> {
-        book.spool.record_warning(&book.entry.id, self.time)
+        book.spool.record_warning(book.entry, self.time)
     }
 
     /// Moves a message to `failed/` for which nothing is left to do.
     pub(super) fn set_aside(&self, book: &Book<'_>) -> Result<(), spool::Error> {
         debug_assert!(!self.waits() && self.untold().is_empty(), "somebody has had no answer");
-        book.spool.set_aside(&book.entry.id)
+        if let Some(name) = book.spool.set_aside(book.entry)? {
+            book.log.lies_in_failed(&book.entry.id, &name);
+        }
+        Ok(())
     }
 
     /// What the journal of a message should say that was offered before it was queued.
