@@ -50,8 +50,6 @@ impl Spool {
         let path = self.queue().join(id.as_str());
         let error = |source: io::Error| match source.kind() {
             io::ErrorKind::NotFound => Unusable::Gone,
-            // It would be in the way for ever.
-            io::ErrorKind::PermissionDenied => Unusable::Malformed("cannot be read".to_owned()),
             _ => Unusable::Error(Error::reading(&path, source)),
         };
         let malformed = |flaw: &str| Unusable::Malformed(flaw.to_owned());

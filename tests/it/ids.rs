@@ -4,11 +4,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use crate::house::{House, Ran, run};
+use crate::house::{House, Ran, copy_binary, is_root, run};
 use crate::smarthost::Sink;
 use crate::socket::{Open, wire};
 
@@ -282,4 +283,57 @@ fn what_a_sender_asked_for_holds_when_its_message_is_moved_back_from_failed() {
     assert_eq!(sink.commands().iter().filter(|one| one.starts_with("RCPT")).count(), 2, "{log}");
     assert!(log.contains("no-bounce id="), "{log}");
     assert_eq!((house.names("queue"), house.names("failed")), (vec![], vec![id]), "{log}");
+}
+
+const MAIL_USER: u32 = 65533;
+
+#[test]
+fn a_file_that_the_daemon_may_not_read_waits_and_the_log_says_what_to_do() {
+    if !is_root() {
+        return;
+    }
+    let sink = Sink::new();
+    let house = house(&sink);
+    house.run("nullmailer-queue", [""; 0], "a@b.c\nd@x.example\n\nSubject: x\n\n").success();
+    give_away(&house);
+    let id = house.only_queued().id;
+    let queued = file(&house, "queue", &id);
+    let own = house.path("nullmailer-send");
+    copy_binary(&own);
+    let once = || {
+        let mut setpriv = Command::new("setpriv");
+        let ids = [format!("--reuid={MAIL_USER}"), format!("--regid={MAIL_USER}")];
+        setpriv.args(ids).arg("--clear-groups").arg(&own).env_clear();
+        setpriv.env("NULLMAILER_TEST_PREFIX", house.path(""));
+        run(&mut setpriv, "").success().stdout
+    };
+    chown(&queued, Some(0), Some(0)).unwrap();
+    let log = once();
+    let mend = format!("(os error 13): chown {MAIL_USER} {}", queued.display());
+    assert!(log.contains(&format!("cannot read {}", queued.display())), "{log}");
+    assert!(log.contains(&mend), "{log}");
+    assert_eq!((house.names("queue"), house.names("failed")), (vec![id.clone()], vec![]), "{log}");
+    // It is his, and yet closed to him.
+    chown(&queued, Some(MAIL_USER), Some(MAIL_USER)).unwrap();
+    fs::set_permissions(&queued, fs::Permissions::from_mode(0o000)).unwrap();
+    let log = once();
+    assert!(log.contains(&format!("(os error 13): chmod u+r {}", queued.display())), "{log}");
+    fs::set_permissions(&queued, fs::Permissions::from_mode(0o600)).unwrap();
+    once();
+    assert_eq!(sink.messages().len(), 1);
+}
+
+/// Gives everything to the mail user.
+fn give_away(house: &House) {
+    for path in ["", "conf", "bin", "queue"] {
+        fs::set_permissions(house.path(path), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    for entry in fs::read_dir(house.path("conf")).unwrap() {
+        chown(entry.unwrap().path(), Some(MAIL_USER), Some(MAIL_USER)).unwrap();
+    }
+    for folder in ["", "queue", "tmp", "failed", "status"] {
+        let folder = house.path("queue").join(folder);
+        fs::create_dir_all(&folder).unwrap();
+        chown(&folder, Some(MAIL_USER), Some(MAIL_USER)).unwrap();
+    }
 }
