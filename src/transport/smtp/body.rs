@@ -11,7 +11,7 @@ use crate::mail::downgrade::{Changes, Downgrade};
 use crate::transport::Mail;
 
 /// What is read at once. With the CRs that mail of usual lines gains it goes into one write of
-/// [`super::transaction::WRITE`] bytes.
+/// 64 KiB: four TLS records, as much as rustls buffers.
 const BLOCK: usize = 60 * 1024;
 
 /// What is copied at once.

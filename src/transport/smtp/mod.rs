@@ -15,6 +15,7 @@ mod plan;
 mod session;
 mod survey;
 mod transaction;
+mod unasked;
 mod wire;
 
 #[cfg(test)]

@@ -6,6 +6,9 @@
 
 #[cfg(test)]
 mod tests;
+mod writing;
+
+pub(super) use writing::Part;
 
 use std::fmt;
 use std::io;
@@ -19,6 +22,7 @@ use tokio::time::timeout;
 use super::Capabilities;
 use super::auth;
 use super::io::Io;
+use super::unasked::Trust;
 use super::wire::Wire;
 use crate::mail::{Helo, Remote, Reply, Security};
 use crate::transport::tls::TlsClient;
@@ -37,6 +41,8 @@ pub(crate) struct Session {
     failing: bool,
     /// A message is out whole, and its answer is not in.
     unanswered: bool,
+    /// What the last transaction earned.
+    trust: Option<Trust>,
 }
 
 /// Lettre's connection has no `Debug`.
@@ -51,15 +57,6 @@ enum State {
     Busy,
     /// The server has ended the session, or it broke: nothing.
     Over,
-}
-
-/// Whether a message is out whole once this is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
-    /// A command, or text that more follows.
-    Some,
-    /// The end of the text: its dot, or the last octet of the last chunk.
-    Last,
 }
 
 /// RFC 5321 §4.5.3.2.
@@ -96,6 +93,7 @@ impl Session {
             step_limit: remote.step_limit,
             failing: false,
             unanswered: false,
+            trust: None,
         };
         match session.begin(remote, helo, tls).await {
             Ok(()) => {
@@ -260,6 +258,15 @@ impl Session {
         &self.peer
     }
 
+    /// What the transaction before this one earned. It is gone with that: each has to earn it anew.
+    pub(super) fn take_trust(&mut self) -> Option<Trust> {
+        self.trust.take()
+    }
+
+    pub(super) fn trust(&mut self, earned: Trust) {
+        self.trust = Some(earned);
+    }
+
     /// True while something may still be written.
     pub(super) fn is_open(&self) -> bool {
         self.state != State::Over
@@ -278,21 +285,6 @@ impl Session {
         Fault { phase, peer: self.peer.address, cause }
     }
 
-    /// Whether a message is out whole and nothing was said against it.
-    pub(crate) fn may_have_taken(&self) -> bool {
-        self.unanswered
-    }
-
-    /// The answer to the message is in, or nobody was to get it.
-    pub(super) fn answered(&mut self) {
-        self.unanswered = false;
-    }
-
-    /// What is not whole on the wire is never taken: once writing has failed, nothing is.
-    fn wrote(&mut self, part: Part) {
-        self.unanswered |= part == Part::Last && !self.failing;
-    }
-
     /// A fault in our own words.
     pub(crate) fn broke(&mut self, sentence: &str) -> Fault {
         self.fault(if self.failing {
@@ -307,62 +299,6 @@ impl Session {
         if self.state == State::Ready {
             self.state = State::Busy;
         }
-    }
-
-    /// Writes a batch or part of a message. That it cannot be written is not the end: the server may
-    /// have said why, so the replies are still read, and tell.
-    pub(super) async fn write(&mut self, bytes: &[u8], part: Part) -> Result<(), Fault> {
-        match timeout(self.within(limit::BLOCK), self.wire.write(bytes)).await {
-            Ok(Ok(())) => {
-                self.wrote(part);
-                Ok(())
-            }
-            Ok(Err(_)) => {
-                self.end();
-                self.failing = true;
-                Ok(())
-            }
-            Err(_) => Err(self.fault(Cause::TimedOut)),
-        }
-    }
-
-    /// Writes part of a message that is to be answered only at its end; what the server says
-    /// before that is handed back.
-    pub(super) async fn write_watching(
-        &mut self,
-        bytes: &[u8],
-        part: Part,
-    ) -> Result<Option<Reply>, Fault> {
-        let (within, watched) = (self.within(limit::BLOCK), self.wire.clone());
-        let race = async {
-            if let Some(early) = watched.early_reply().await? {
-                return Ok(Some(early));
-            }
-            tokio::select! {
-                // Written means done, whatever has come by then: it may be the answer.
-                biased;
-                written = self.wire.write(bytes) => written.map(|()| None),
-                early = watched.unasked_reply() => early.map(Some),
-            }
-        };
-        match timeout(within, race).await {
-            Ok(Ok(None)) => {
-                self.wrote(part);
-                Ok(None)
-            }
-            Ok(Ok(early)) => Ok(early),
-            Ok(Err(_)) => {
-                self.end();
-                self.failing = true;
-                self.reply(limit::PARTING).await.map(Some)
-            }
-            Err(_) => Err(self.fault(Cause::TimedOut)),
-        }
-    }
-
-    /// True once writing has failed: what is read from then on may explain it, not make up for it.
-    pub(super) fn is_failing(&self) -> bool {
-        self.failing
     }
 
     /// The transaction is over and left nothing behind.

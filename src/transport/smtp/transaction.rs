@@ -1,15 +1,20 @@
 //! One message over one session: MAIL, RCPT, the text, and a verdict for each recipient.
 //!
-//! With PIPELINING the envelope and DATA go in one round trip, with CHUNKING besides so does a
-//! short message whole. Without, one command at a time. Verdicts are `mail::judge`'s.
+//! With PIPELINING the envelope and DATA go in one round trip, and a whole message where `unasked` allows it.
+//! Without, one command at a time. Verdicts are `mail::judge`'s.
 
 #[cfg(test)]
 mod tests;
+mod text;
 
-use super::body::{Body, Dots};
+use std::collections::VecDeque;
+
+use text::Following;
+
 use super::plan::Plan;
-use super::session::{Part, Session, limit};
+use super::session::{Session, limit};
 use super::survey::Survey;
+use super::unasked::Harmless;
 use crate::mail::downgrade::Changes;
 use crate::mail::{EnhancedCode, Outcome, Reason, Reply, judge};
 use crate::transport::verdicts::Verdicts;
@@ -19,18 +24,6 @@ use crate::transport::{Cause, Fault, Mail, Phase, Report};
 /// sides wait for the other to read (RFC 2920 §3.1).
 const BATCH_COMMANDS: usize = 100;
 const BATCH_BYTES: usize = 8 * 1024;
-/// The longest text that follows its envelope unasked: one block.
-const WHOLE: u64 = 64 * 1024;
-/// A BDAT chunk, or somewhat more: long enough that its reply is no cost and a window of them fills a
-/// long line, short enough to be held in memory.
-const CHUNK: usize = 1024 * 1024;
-/// Room for the longest BDAT command, which is known after its chunk.
-const COMMAND: usize = 32;
-/// BDAT chunks whose replies have not been read.
-const WINDOW: usize = 8;
-/// What is written at once: four TLS records, as much as rustls buffers.
-pub(super) const WRITE: usize = 64 * 1024;
-
 /// Sends a message; the session is ready for the next one unless something broke.
 pub(crate) async fn deliver(
     session: &mut Session,
@@ -77,13 +70,6 @@ struct Round {
     refused: bool,
 }
 
-/// How the text follows its envelope in the same batch.
-enum Following {
-    Nothing,
-    Data,
-    Whole(Vec<u8>),
-}
-
 #[derive(Clone, Copy)]
 enum Step {
     Mail,
@@ -98,67 +84,67 @@ impl Transaction<'_> {
         if let Some((who, refusal)) = plan.refused.take() {
             self.verdicts.decide(&who, &refusal);
         }
-        let mut waiting = self.verdicts.open();
+        let mut waiting = VecDeque::from(self.verdicts.open());
         if self.share == Share::AllOrNone && waiting.len() < self.mail.recipients.len() {
             self.hold_back();
             waiting.clear();
         }
-        while !waiting.is_empty() {
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let chunk = self.chunk(survey)?;
+        loop {
             self.session.enter(Phase::Envelope);
-            waiting = self.round(&plan, survey, &waiting).await?;
-            if !waiting.is_empty() && !self.session.is_open() {
+            self.round(&plan, chunk.as_ref(), &mut waiting).await?;
+            if waiting.is_empty() {
+                return Ok(());
+            }
+            if !self.session.is_open() {
                 return Err(self.session.broke("server ended the session"));
             }
         }
-        Ok(())
     }
 
-    /// One envelope and the text, for as many as the server takes; returns those it has yet to be
-    /// asked for.
+    /// One envelope and the text, for as many of those who wait as the server takes; leaves those it has yet
+    /// to be asked for.
     async fn round(
         &mut self,
         plan: &Plan,
-        survey: Survey,
-        waiting: &[usize],
-    ) -> Result<Vec<usize>, Fault> {
+        chunk: Option<&Harmless>,
+        waiting: &mut VecDeque<usize>,
+    ) -> Result<(), Fault> {
         let pipelining = self.session.capabilities().pipelining;
-        let mut commands = Vec::with_capacity(waiting.len() + 1);
-        commands.push(Step::Mail);
-        commands.extend(waiting.iter().map(|which| Step::Rcpt(*which)));
-        let mut rest = commands.as_slice();
+        let trust = self.session.take_trust();
+        let all = waiting.len();
+        // To send it to none, all replies have to be read first.
+        let may_follow = pipelining && (self.share == Share::Each || all == 1);
         let mut round = Round::default();
         let mut following = Following::Nothing;
-        while !rest.is_empty() && !round.refused && round.again.is_empty() {
-            let (batch, length) = self.batch(plan, rest, pipelining);
-            let (steps, unsent) = rest.split_at(length);
-            rest = unsent;
-            let mut bytes = batch.into_bytes();
-            // To send it to none, all replies have to be read first.
-            let unasked = self.share == Share::Each || waiting.len() == 1;
-            if pipelining && rest.is_empty() && unasked {
-                following = self.following(survey)?;
-                following.append_to(&mut bytes);
+        let mut next = Some(Step::Mail);
+        while let Some(first) = next.take() {
+            let (mut batch, steps) = self.batch(plan, first, waiting, pipelining);
+            if may_follow && waiting.is_empty() {
+                following = Following::choose(chunk, trust.as_ref(), self.mail);
+                following.append_to(&mut batch);
             }
             self.session.expect_silence().await?;
-            self.session.write(&bytes, following.part()).await?;
+            self.session.write(&batch, following.part()).await?;
             for step in steps {
-                self.envelope_reply(*step, waiting, &mut round).await?;
+                self.envelope_reply(step, &mut round).await?;
+            }
+            if !round.refused && round.again.is_empty() {
+                next = waiting.pop_front().map(Step::Rcpt);
             }
         }
-        if !round.refused {
-            let unasked = rest.iter().filter_map(|step| match step {
-                Step::Rcpt(which) => Some(*which),
-                Step::Mail => None,
-            });
-            round.again.extend(unasked);
+        round.again.drain(..).rev().for_each(|which| waiting.push_front(which));
+        if round.refused {
+            waiting.clear();
         }
-        if self.share == Share::AllOrNone && round.accepted.len() < waiting.len() {
+        if self.share == Share::AllOrNone && round.accepted.len() < all {
             round.accepted.clear();
-            round.again.clear();
             self.hold_back();
         }
-        self.text(following, &round).await?;
-        Ok(round.again)
+        self.text(following, chunk, &round).await
     }
 
     /// For those who would have been served but for another.
@@ -168,54 +154,41 @@ impl Transaction<'_> {
         self.verdicts.decide(&self.verdicts.open(), &Outcome::Deferred(reason));
     }
 
-    /// As many commands as may be sent before a reply is read, and how many they are.
-    fn batch(&self, plan: &Plan, commands: &[Step], pipelining: bool) -> (String, usize) {
-        let mut batch = String::new();
-        let mut count = 0;
-        for command in commands {
-            let line = match command {
-                Step::Mail => plan.mail_command(self.mail),
-                Step::Rcpt(which) => plan.rcpt_command(self.mail, *which),
-            };
-            let full = count >= BATCH_COMMANDS || batch.len() + line.len() > BATCH_BYTES;
-            if count > 0 && (!pipelining || full) {
+    /// As many commands as may be sent before a reply is read, `first` and then those who wait; they wait no more.
+    fn batch(
+        &self,
+        plan: &Plan,
+        first: Step,
+        waiting: &mut VecDeque<usize>,
+        pipelining: bool,
+    ) -> (Vec<u8>, Vec<Step>) {
+        let line = |step| match step {
+            Step::Mail => plan.mail_command(self.mail) + "\r\n",
+            Step::Rcpt(which) => plan.rcpt_command(self.mail, which) + "\r\n",
+        };
+        let (mut batch, mut steps) = (line(first).into_bytes(), vec![first]);
+        while pipelining && steps.len() < BATCH_COMMANDS {
+            let Some(step) = waiting.front().copied().map(Step::Rcpt) else { break };
+            let line = line(step);
+            if batch.len() + line.len() > BATCH_BYTES {
                 break;
             }
-            batch.push_str(&line);
-            batch.push_str("\r\n");
-            count += 1;
+            batch.extend_from_slice(line.as_bytes());
+            steps.push(step);
+            waiting.pop_front();
         }
-        (batch, count)
-    }
-
-    fn following(&mut self, survey: Survey) -> Result<Following, Fault> {
-        if !self.session.capabilities().chunking {
-            return Ok(Following::Data);
-        }
-        if survey.size > WHOLE {
-            // Sent only once somebody wants it.
-            return Ok(Following::Nothing);
-        }
-        let mut body = Body::new(self.mail, self.changes, Dots::AsTheyAre);
-        let mut text = Vec::new();
-        while body.next(&mut text).map_err(|error| self.unreadable(&error))? {}
-        Ok(Following::Whole(text))
+        (batch, steps)
     }
 
     /// Reads the reply to one command of the envelope.
-    async fn envelope_reply(
-        &mut self,
-        step: Step,
-        waiting: &[usize],
-        round: &mut Round,
-    ) -> Result<(), Fault> {
+    async fn envelope_reply(&mut self, step: Step, round: &mut Round) -> Result<(), Fault> {
         let reply = self.session.reply(limit::COMMAND).await?;
         match step {
             Step::Mail => {
                 let reply = self.verdict(reply, "MAIL")?;
                 if !reply.is_positive() {
                     round.refused = true;
-                    self.verdicts.decide(waiting, &judge(reply));
+                    self.verdicts.decide(&self.verdicts.open(), &judge(reply));
                 }
             }
             // What is said to a RCPT behind a refused MAIL says nothing of the recipient.
@@ -232,144 +205,6 @@ impl Transaction<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Sends what has not been sent of the text, and settles all who were accepted.
-    async fn text(&mut self, following: Following, round: &Round) -> Result<(), Fault> {
-        let wanted = !round.accepted.is_empty();
-        if !wanted {
-            self.session.answered();
-        }
-        let reply = match following {
-            Following::Whole(_) => {
-                self.session.enter(Phase::Data);
-                self.final_reply("BDAT").await?
-            }
-            Following::Data => {
-                let reply = self.session.reply(limit::DATA).await?;
-                if !wanted && reply.code == 354 {
-                    // RFC 2920 §3.1: a message that nobody takes still has to be ended.
-                    self.session.enter(Phase::Data);
-                    self.session.write(b".\r\n", Part::Some).await?;
-                    self.final_reply("the final dot").await?;
-                    return Ok(());
-                }
-                self.data(reply).await?
-            }
-            Following::Nothing if round.refused => return Ok(()),
-            Following::Nothing if !wanted => {
-                self.reset().await;
-                return Ok(());
-            }
-            Following::Nothing if self.session.capabilities().chunking => self.chunks().await?,
-            Following::Nothing => {
-                let reply = self.session.command_within("DATA", limit::DATA).await?;
-                self.data(reply).await?
-            }
-        };
-        self.session.answered();
-        let positive = reply.is_positive();
-        self.verdicts.decide(&round.accepted, &judge(reply));
-        if !wanted || !positive {
-            self.reset().await;
-        }
-        Ok(())
-    }
-
-    /// Goes on from the reply to DATA: the message, its final dot, and the reply to that.
-    async fn data(&mut self, reply: Reply) -> Result<Reply, Fault> {
-        if reply.code != 354 {
-            let reply = self.verdict(reply, "DATA")?;
-            if reply.is_positive() {
-                return Err(self.out_of_step("DATA", &reply));
-            }
-            return Ok(reply);
-        }
-        self.session.enter(Phase::Data);
-        let mut body = Body::new(self.mail, self.changes, Dots::Stuffed);
-        let mut block = Vec::new();
-        loop {
-            block.clear();
-            // An error leaves here: without the dot, the server cannot take half for the whole.
-            let more = body.next(&mut block).map_err(|error| self.unreadable(&error))?;
-            let part = if more { Part::Some } else { Part::Last };
-            if !more {
-                block.extend_from_slice(b".\r\n");
-            }
-            if let Some(early) = self.session.write_watching(&block, part).await? {
-                return self.early(early);
-            }
-            if !more {
-                return self.final_reply("the final dot").await;
-            }
-        }
-    }
-
-    /// The message in chunks of a known size (RFC 3030), some ahead of their replies.
-    async fn chunks(&mut self) -> Result<Reply, Fault> {
-        self.session.enter(Phase::Data);
-        let window = if self.session.capabilities().pipelining { WINDOW } else { 1 };
-        let mut body = Body::new(self.mail, self.changes, Dots::AsTheyAre);
-        let (mut chunk, mut unanswered) = (Vec::with_capacity(COMMAND + CHUNK + 2 * WRITE), 0);
-        self.session.expect_silence().await?;
-        loop {
-            chunk.clear();
-            chunk.resize(COMMAND, 0);
-            let mut more = true;
-            while more && chunk.len() < CHUNK {
-                more = body.next(&mut chunk).map_err(|error| self.unreadable(&error))?;
-            }
-            let command = bdat(chunk.len() - COMMAND, !more);
-            let begin = COMMAND - command.len();
-            chunk[begin..COMMAND].copy_from_slice(command.as_bytes());
-            let mut blocks = chunk[begin..].chunks(WRITE).peekable();
-            while let Some(block) = blocks.next() {
-                let last = !more && blocks.peek().is_none();
-                self.session.write(block, if last { Part::Last } else { Part::Some }).await?;
-            }
-            unanswered += 1;
-            let ahead = if more && !self.session.is_failing() { window - 1 } else { 0 };
-            while unanswered > ahead {
-                let reply = self.final_reply("BDAT").await?;
-                unanswered -= 1;
-                if !reply.is_positive() {
-                    // Chunks behind a refused one are refused too; the reasons are not. A server
-                    // that leaves instead has said what it thinks of the message.
-                    for _ in 0..unanswered {
-                        if self.final_reply("BDAT").await.is_err() {
-                            break;
-                        }
-                    }
-                    return Ok(reply);
-                }
-                if !more && unanswered == 0 {
-                    return Ok(reply);
-                }
-            }
-        }
-    }
-
-    /// The reply that decides over the message. Once writing has failed it can only refuse: what
-    /// is positive then was said of what came before.
-    async fn final_reply(&mut self, to: &str) -> Result<Reply, Fault> {
-        loop {
-            let reply = self.session.reply(limit::FINAL_DOT).await?;
-            let reply = self.verdict(reply, to)?;
-            if !reply.is_positive() || !self.session.is_failing() {
-                return Ok(reply);
-            }
-        }
-    }
-
-    /// A reply that came while the message was still going out. A refusal stands, for nothing that
-    /// follows can be accepted; the session cannot go on in the middle of a message.
-    fn early(&mut self, reply: Reply) -> Result<Reply, Fault> {
-        let reply = self.verdict(reply, "part of the message")?;
-        if reply.is_positive() {
-            return Err(self.out_of_step("part of the message", &reply));
-        }
-        self.session.end();
-        Ok(reply)
     }
 
     /// A reply that can be judged. 421 ends the session whatever it answers (RFC 5321 §3.8); 530
@@ -400,28 +235,4 @@ impl Transaction<'_> {
         self.session.enter(Phase::Message);
         self.session.fault(Cause::System(error.kind(), error.to_string()))
     }
-}
-
-impl Following {
-    fn part(&self) -> Part {
-        match self {
-            Self::Nothing | Self::Data => Part::Some,
-            Self::Whole(_) => Part::Last,
-        }
-    }
-
-    fn append_to(&self, bytes: &mut Vec<u8>) {
-        match self {
-            Self::Nothing => {}
-            Self::Data => bytes.extend_from_slice(b"DATA\r\n"),
-            Self::Whole(text) => {
-                bytes.extend_from_slice(bdat(text.len(), true).as_bytes());
-                bytes.extend_from_slice(text);
-            }
-        }
-    }
-}
-
-fn bdat(length: usize, last: bool) -> String {
-    format!("BDAT {length}{}\r\n", if last { " LAST" } else { "" })
 }

@@ -1,6 +1,7 @@
 //! What a server sees and what comes of it, over loopback.
 
 mod answer;
+mod unasked;
 
 use super::super::dialogue::{Delivery, Server, deliver, deliver_mail, deliver_over, open, run};
 use super::*;
@@ -73,33 +74,6 @@ fn with_pipelining_the_envelope_and_data_are_one_batch_and_replies_stay_in_step(
     );
     assert_eq!(verdicts(&delivery), ["never", "sent"]);
     assert!(heard.contains("DATA\r\nA: b\r\n\r\nc\r\n.\r\nQUIT"), "{heard}");
-}
-
-#[test]
-fn with_chunking_besides_a_short_message_goes_whole() {
-    let (delivery, heard) = play(
-        "S: 220 hi
-         C: EHLO me.example
-         S: 250-hi
-         S: 250-PIPELINING
-         S: 250-SIZE 1000
-         S: 250 CHUNKING
-         C: MAIL FROM:<s@x> SIZE=15
-         C: RCPT TO:<a@x>
-         C: BDAT 15 LAST
-         C: A: b
-         C:
-         C: ..
-         C: c
-         S: 250 ok
-         S: 250 ok
-         S: 250 taken
-         C: QUIT
-         S: 221 bye",
-        &["a@x"],
-        b"A: b\n\n..\nc",
-    );
-    assert_eq!(verdicts(&delivery), ["sent"], "{heard}");
 }
 
 #[test]
@@ -182,29 +156,6 @@ fn a_reply_that_comes_before_the_message_is_complete_never_accepts_it() {
     assert_eq!(verdicts(&delivery), ["later"]);
     assert!(!heard.contains("\r\n.\r\n") && !heard.contains("QUIT"));
     assert!(delivery.fault.is_some());
-}
-
-#[test]
-fn a_refused_chunk_refuses_the_message_though_the_server_leaves_before_the_next() {
-    let text = b"some line of a message\n".repeat(3 * CHUNK / 20);
-    let (delivery, heard) = play(
-        "S: 220 hi
-         C: EHLO *
-         S: 250-hi
-         S: 250-PIPELINING
-         S: 250 CHUNKING
-         C: MAIL *
-         C: RCPT *
-         S: 250 ok
-         S: 250 ok
-         C: BDAT *
-         S: 552 5.3.4 too big",
-        &["a@x"],
-        &text,
-    );
-    assert_eq!(verdicts(&delivery), ["never"]);
-    assert!(heard.contains(" LAST\r\n") && !heard.contains("QUIT"));
-    assert!(delivery.fault.is_none());
 }
 
 #[test]

@@ -57,24 +57,56 @@ fn half_a_message_is_never_taken() {
 }
 
 #[test]
-fn chunks_may_have_been_taken_once_the_last_is_out() {
-    let envelope = "S: 220 hi
+fn a_chunk_may_have_been_taken_whether_its_envelope_was_answered_or_not() {
+    let offers = "S: 220 hi
         C: EHLO *
         S: 250-hi
         S: 250-PIPELINING
         S: 250 CHUNKING
-        C: MAIL *
+        ";
+    let taken = "C: MAIL *
         C: RCPT *
         C: RCPT *
         S: 250 ok
         S: 250 ok
         S: 250 ok
         C: BDAT *
+        C: A: b
+        C:
+        C: c
+        S: 250 taken
         ";
-    let text = b"some line of a message\n".repeat(2 * CHUNK / 20);
-    for replies in ["", "S: 250 the first chunk", "S: 250 one\nS: 250 two"] {
-        let fault = fault(&format!("{envelope}{replies}"), &text);
-        assert_eq!(fault.phase, Phase::Answer, "{replies}: {fault}");
+    let whole = "C: MAIL *
+        C: RCPT *
+        C: RCPT *
+        C: BDAT *
+        C: A: b
+        C:
+        C: c
+        ";
+    for (replies, phase) in [
+        ("", Phase::Answer),
+        ("S: 250 ok", Phase::Answer),
+        ("S: 250 ok\nS: 550 no\nS: 250 ok", Phase::Answer),
+        // It will not come to the chunk, or nobody was to get it.
+        ("S: 421 bye", Phase::Envelope),
+        ("S: 550 no\nS: 503 no\nS: 503 no", Phase::Data),
+        ("S: 250 ok\nS: 550 no\nS: 550 no", Phase::Data),
+        ("S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 421 bye", Phase::Data),
+    ] {
+        let server = Server::play(&format!("{offers}{taken}{whole}{replies}"));
+        run(async {
+            let mut session = open(server.address).await.unwrap();
+            for _ in 0..2 {
+                let delivery = deliver_over(&mut session, &["a@x", "b@x"], b"A: b\n\nc\n").await;
+                if let Some(fault) = delivery.fault {
+                    assert_eq!(fault.phase, phase, "{replies}: {fault}");
+                    return session.close().await;
+                }
+            }
+            panic!("{replies} is no fault");
+        });
+        server.heard();
     }
 }
 
