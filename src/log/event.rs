@@ -49,6 +49,11 @@ impl Event {
         self
     }
 
+    /// All that it says, but for what is fixed.
+    pub(super) fn texts(&mut self) -> impl Iterator<Item = &mut String> {
+        self.fields.iter_mut().map(|(_, value)| value).chain(&mut self.classic)
+    }
+
     /// The event as one JSON object, with `time` in front.
     pub(super) fn json(&self, time: &str) -> String {
         let mut text = String::from("{\"time\":");

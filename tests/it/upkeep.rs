@@ -151,13 +151,45 @@ fn what_lies_in_failed_longer_than_failedlifetime_is_removed() {
 #[test]
 fn the_log_shows_no_more_of_addresses_than_it_may() {
     for (shown, domain) in [("hashed", true), ("none", false)] {
-        let sink = Sink::new();
-        let house = house(&sink);
-        house.control("logaddresses", shown);
-        queue(&house, "secret@h.example\nhidden@x.example");
-        let log = once(&house);
-        assert!(!log.contains("secret") && !log.contains("hidden"), "{shown}: {log}");
-        assert_eq!(log.contains("@x.example"), domain, "{shown}: {log}");
+        for format in ["classic", "json"] {
+            let sink = Sink::new();
+            let house = house(&sink);
+            house.control("logaddresses", shown).control("logformat", format);
+            let envelope = "secret@h.example\nhidden@x.example\n\nMessage-Id: <secret.1@h.example>";
+            queue(&house, envelope);
+            let log = once(&house);
+            assert!(!log.contains("secret") && !log.contains("hidden"), "{shown}: {log}");
+            assert_eq!(log.contains("@x.example"), domain, "{shown}: {log}");
+        }
+    }
+}
+
+#[test]
+fn the_log_shows_no_more_of_addresses_in_what_a_server_says() {
+    let said = [
+        "<hidden@x.example>: no such user",
+        "hidden@x.example... User unknown",
+        "\"hidden person\"@x.example is no more",
+        "hidden.pers\u{f6}n@x.example",
+        "'hidden@x.example'",
+        "user=hidden@[127.0.0.1], hidden@",
+        "see http://spf.example/why?id=hidden%40x.example;ip=::1",
+    ];
+    for shown in ["hashed", "none", "full"] {
+        for (command, code) in
+            [("CONNECT", "554"), ("EHLO*", "521"), ("MAIL*", "451"), ("RCPT*", "550"), (".", "450")]
+        {
+            let text = format!("{code}-5.7.1 {}\n", said[0]) + &said[1..6].join("\n");
+            let text = text.replace('\n', &format!("\n{code}-")) + &format!("\n{code} {}", said[6]);
+            let sink = Sink::new().answers(command, text.as_str());
+            let house = house(&sink);
+            house.control("logaddresses", shown);
+            queue(&house, "root@h.example\nhidden@x.example");
+            let log = once(&house);
+            assert!(log.contains("no such user"), "{command}: {log}");
+            assert_eq!(log.contains("hidden"), shown == "full", "{shown} {command}: {log}");
+            assert_eq!(log.contains("x.example"), shown != "none", "{shown} {command}: {log}");
+        }
     }
 }
 
