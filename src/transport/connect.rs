@@ -11,6 +11,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::look_up::{self, look_up};
 use super::{Cause, Fault, Phase};
 use crate::mail::{Family, Remote};
 
@@ -37,7 +38,8 @@ impl Addresses {
     /// Looks up the host, and the `source` if there is one.
     pub(super) async fn resolve(remote: &Remote, port: u16) -> Result<Self, Fault> {
         let attempt = remote.step_limit.map_or(ATTEMPT, |limit| limit.min(ATTEMPT));
-        let mut found = look_up(&remote.host, port).await?;
+        let limit = remote.step_limit.map_or(look_up::LIMIT, |limit| limit.min(look_up::LIMIT));
+        let mut found = look_up(&remote.host, port, limit).await?;
         found.retain(|address| match remote.family {
             Family::Any => true,
             Family::Ipv4 => address.is_ipv4(),
@@ -50,7 +52,7 @@ impl Addresses {
         }
         let sources = match &remote.source {
             None => Vec::new(),
-            Some(source) => look_up(source, 0).await?.iter().map(SocketAddr::ip).collect(),
+            Some(source) => look_up(source, 0, limit).await?.iter().map(SocketAddr::ip).collect(),
         };
         if let Some(source) = &remote.source {
             found.retain(|address| sources.iter().any(|ip| ip.is_ipv4() == address.is_ipv4()));
@@ -166,24 +168,6 @@ fn all_refused(refusals: Vec<(SocketAddr, Refused)>) -> Fault {
         .last()
         .map_or((Phase::Connect, io::ErrorKind::Other), |(_, last)| (last.phase, last.kind));
     Fault { phase, peer, cause: Cause::System(kind, text) }
-}
-
-async fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>, Fault> {
-    match tokio::net::lookup_host((host, port)).await {
-        Ok(found) => Ok(found.collect()),
-        Err(error) => {
-            // The standard library keeps only getaddrinfo's words (glibc's, then musl's).
-            let text = error.to_string();
-            let later = ["Temporary failure", "Try again", "System error"];
-            let kind = if later.iter().any(|words| text.contains(words)) {
-                io::ErrorKind::TimedOut
-            } else {
-                io::ErrorKind::NotFound
-            };
-            let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
-            Err(fault(Phase::Resolve, kind, format!("{host:?}: {text}")))
-        }
-    }
 }
 
 fn fault(phase: Phase, kind: io::ErrorKind, text: String) -> Fault {

@@ -9,6 +9,7 @@ mod connect;
 mod dialer;
 mod external;
 mod fault;
+mod look_up;
 mod qmqp;
 mod reach;
 mod smtp;

@@ -24,6 +24,7 @@ mod inject;
 mod install;
 mod limits;
 mod login;
+mod look_up;
 mod mailq;
 mod manual;
 mod names;
