@@ -132,6 +132,12 @@ impl Incoming<'_> {
             .map_err(Error::at("read", &self.tmp))
     }
 
+    /// The name that it will have.
+    #[cfg(test)]
+    pub(super) fn reserved(&self) -> &QueueId {
+        self.name.id()
+    }
+
     /// Makes it mail and wakes the daemon. After `Ok` the message survives a power cut.
     ///
     /// What its sender asked of delivery, and what was delivered before, is kept before the message is

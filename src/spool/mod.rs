@@ -14,6 +14,8 @@ mod incoming;
 mod journal;
 mod listing;
 mod lock;
+#[cfg(test)]
+mod model;
 mod repair;
 mod scan;
 mod trigger;
