@@ -65,6 +65,10 @@ class Trace:
                 found.append(line)
         return found
 
+    def process(self):
+        """The number of the first process, as it is where it runs."""
+        return self.lines[0].split()[0]
+
     def touching(self, root):
         """The calls that name something in the folder."""
         return [call for call in self.calls if f"{root}/" in call.arguments or f"{root}/" in call.result]
@@ -88,7 +92,6 @@ class Trace:
                 return pattern
         return None
 
-
     def written_late(self):
         """What was written to a file in tmp/ after that was synced."""
         synced, late = set(), []
@@ -103,7 +106,7 @@ class Trace:
 
 def traced(path, fault=None, call=None):
     """What goes before a command so that `path` gets its trace, with the fault put into the call."""
-    command = ["strace", "-f", "-y", "-s", "48", "-o", str(path), "-e", f"trace={CALLS}"]
+    command = ["strace", "-f", "-y", "-s", "256", "-o", str(path), "-e", f"trace={CALLS}"]
     if fault:
         command += ["-e", f"inject={call.name}:{FAULTS[fault]}:when={call.nth}"]
     return command
