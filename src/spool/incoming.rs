@@ -232,6 +232,7 @@ impl Drop for Incoming<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mail::{Address, Recipients, ReversePath};
 
     fn spool() -> (tempfile::TempDir, Spool) {
         let dir = tempfile::tempdir().unwrap();
@@ -278,6 +279,21 @@ mod tests {
             assert!(id.as_str().starts_with("1763812000.812."), "{id}");
             assert_eq!(fs::read_to_string(spool.queue().join(id.as_str())).unwrap(), text);
         }
+    }
+
+    #[test]
+    fn a_message_has_the_id_in_the_queue_that_it_had_before() {
+        let (_dir, spool) = spool();
+        let mut incoming = spool.incoming(STAMP).unwrap();
+        incoming.write_all(b"a@b\nc@d\n\nx\n").unwrap();
+        let to = Address::parse(b"c@d").unwrap();
+        let envelope = Envelope {
+            sender: ReversePath::Null,
+            recipients: Recipients::new(vec![to]).unwrap(),
+            request: DeliveryRequest::default(),
+        };
+        let before = incoming.entry(envelope).unwrap().id;
+        assert_eq!(commit(incoming), before);
     }
 
     /// Between the choice of a name and its use somebody may put a file there.
