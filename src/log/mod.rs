@@ -334,3 +334,35 @@ impl Log {
         self.write(Event::new(Severity::Error, "trouble").with_some("id", id).with("error", error));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::ffi::OsStr;
+
+    use super::*;
+    use crate::mail::linear::{addresses, assert_linear};
+    use crate::mail::{DeliveryRequest, Protocol, Recipients, ReversePath};
+
+    #[test]
+    fn a_message_to_many_is_logged_in_linear_time() {
+        let log = Log {
+            sink: Sink::Stream(RefCell::new(Box::new(std::io::sink()))),
+            format: Format::Classic,
+            addresses: Addresses::Hashed,
+            salt: std::hash::RandomState::new(),
+            clock: || Moment { seconds: 0, micros: 0, pid: 1 },
+            manager: Manager::default(),
+        };
+        let id = QueueId::parse(OsStr::new("1.2")).unwrap();
+        let remote = Remote::new("h", Protocol::Smtp);
+        assert_linear(5_000, |count| {
+            let envelope = Envelope {
+                sender: ReversePath::Null,
+                recipients: Recipients::new(addresses(count)).unwrap(),
+                request: DeliveryRequest::default(),
+            };
+            log.attempt(&id, &remote, &envelope, &[]);
+        });
+    }
+}

@@ -111,4 +111,13 @@ mod tests {
     fn the_mark_of_a_double_bounce_never_becomes_an_address() {
         assert_eq!(ReversePath::parse(b"#@[]"), Ok(ReversePath::Null));
     }
+
+    #[test]
+    fn many_recipients_take_no_longer_for_each() {
+        use crate::mail::linear::{addresses, assert_linear};
+        assert_linear(5_000, |count| {
+            let twice = addresses(count).into_iter().chain(addresses(count));
+            assert_eq!(Recipients::new(twice).unwrap().as_slice().len(), count);
+        });
+    }
 }

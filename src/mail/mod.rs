@@ -14,6 +14,8 @@ mod fields;
 mod fold;
 mod header;
 mod helo;
+#[cfg(test)]
+pub(crate) mod linear;
 mod outcome;
 mod prepare;
 mod printable;

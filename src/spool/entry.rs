@@ -292,4 +292,13 @@ mod tests {
             assert!(matches!(spool.entry(&id), Err(Unusable::Malformed(_))), "{name}");
         }
     }
+
+    #[test]
+    fn a_message_to_many_is_read_in_linear_time() {
+        crate::mail::linear::assert_linear(5_000, |count| {
+            let lines: Vec<_> = (0..count).map(|number| format!("user{number}@x")).collect();
+            let entry = entry(format!("a@b\n{}\n\nhi\n", lines.join("\n")).as_bytes()).unwrap();
+            assert_eq!(entry.pending().len(), count);
+        });
+    }
 }

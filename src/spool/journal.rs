@@ -331,4 +331,24 @@ mod tests {
         assert!(spool.begin_journal(&entry.id, &entry.identity, &prior).is_err());
         assert_eq!(spool.history(&entry.id).unwrap().request, request);
     }
+
+    #[test]
+    fn a_journal_of_many_recipients_is_written_and_read_in_linear_time() {
+        use crate::mail::linear::{addresses, assert_linear};
+        let sent = Outcome::Sent(Reply::new(250, "ok"));
+        let later = Outcome::Deferred(Reason::Remote(Reply::new(450, "later")));
+        assert_linear(5_000, |count| {
+            let (_dir, spool, entry) = spool();
+            let all = addresses(count);
+            let event = |(at, recipient)| {
+                let outcome = if at % 2 == 0 { &sent } else { &later };
+                Event { recipient, remote: "relay", outcome }
+            };
+            let events: Vec<_> = all.iter().enumerate().map(event).collect();
+            spool.record(&entry, 10, true, &events).unwrap();
+            let history = spool.history(&entry.id).unwrap();
+            assert_eq!(all.iter().filter(|one| history.is_pending(one)).count(), count / 2);
+            assert!(spool.keep_only_sent(&entry.id, &entry.identity));
+        });
+    }
 }

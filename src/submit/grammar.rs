@@ -140,4 +140,13 @@ mod tests {
         let mut endless = std::io::BufReader::new(std::io::repeat(b'a'));
         assert!(matches!(read_envelope(&mut endless), Err(Error::Grammar(_))));
     }
+
+    #[test]
+    fn a_long_envelope_is_read_in_linear_time() {
+        crate::mail::linear::assert_linear(5_000, |count| {
+            let lines: Vec<_> = (0..count).map(|number| format!("user{number}@x")).collect();
+            let (_, recipients) = read(&format!("a@b\n{}\n\n", lines.join("\n"))).unwrap();
+            assert_eq!(recipients.len(), count);
+        });
+    }
 }

@@ -303,3 +303,12 @@ proptest! {
         let _ = parse(input);
     }
 }
+
+#[test]
+fn a_long_list_is_read_in_linear_time() {
+    super::super::linear::assert_linear(5_000, |count| {
+        let list: Vec<_> = (0..count).map(|number| format!("\"u\" <user{number}@x>")).collect();
+        let list = AddressList::parse(list.join(", ").as_bytes(), &str::to_owned).unwrap();
+        assert_eq!(list.addresses.len(), count);
+    });
+}

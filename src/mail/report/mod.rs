@@ -296,4 +296,17 @@ mod tests {
         let whole = compose(&[failed], Kind::Delayed { retry_until: None }, false);
         assert!(whole.contains("\nAction: delayed\nStatus: 4.7.8\n"), "{whole}");
     }
+
+    #[test]
+    fn a_report_on_many_is_written_in_linear_time() {
+        use crate::mail::linear::{addresses, assert_linear};
+        let (reason, protocol) = (Reason::Remote(Reply::new(550, "5.1.1 no")), Protocol::Smtp);
+        assert_linear(5_000, |count| {
+            let all = addresses(count);
+            let failed = |one| Failed::new(one, &protocol, &reason, Some("h"));
+            let failed: Vec<_> = all.iter().map(failed).collect();
+            let whole = compose(&failed, Kind::Failed, false);
+            assert_eq!(whole.matches("\nFinal-Recipient: ").count(), count);
+        });
+    }
 }

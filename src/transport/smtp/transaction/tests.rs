@@ -1,6 +1,7 @@
 //! What a server sees and what comes of it, over loopback.
 
 mod answer;
+mod many;
 mod unasked;
 
 use super::super::dialogue::{Delivery, Server, deliver, deliver_mail, deliver_over, open, run};
