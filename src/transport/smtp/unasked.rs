@@ -1,7 +1,7 @@
 //! What may be sent before the server has agreed to take it, and how that is known.
 //!
-//! Text is a local user's, and a server that refuses an envelope, or BDAT itself, may take what follows for commands:
-//! RFC 3030 §4.2 has it read and drop the chunk, and not every server does. So BDAT carries only text in which no line
+//! Text is a local user's, and a server that refuses an envelope, or BDAT itself, may take what follows for commands: it
+//! ought to read and drop the chunk (RFC 3030 §2), and not every server does. So BDAT carries only text in which no line
 //! could be a command ([`Harmless`]); other text waits for the 354 to DATA. A message goes out with its envelope, unasked,
 //! only where the server took the one before it of this session from the same sender ([`Trust`]): a server that answers
 //! each line of it by an error would not put up with that for long.
