@@ -100,6 +100,8 @@ impl Engine {
     /// Puts new messages into the index: due at once, unless they were tried before we came.
     fn learn(&mut self, found: Vec<Waiting>) {
         let (now, time) = (Instant::now(), self.now());
+        // However it was found, it goes by what the control files say now.
+        self.stale |= !found.is_empty();
         // Every message may take every remote.
         let lane = Lane::default();
         self.index.reserve(lane, found.len(), found.iter().filter(|one| one.tried).count());

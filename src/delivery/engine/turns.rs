@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::deliver::{Errand, Finished, Note, deliver};
 use super::{Engine, REST};
-use crate::delivery::outcome::Next;
+use crate::delivery::outcome::{Beside, Next};
 use crate::delivery::queue::Taken;
 use crate::delivery::remote::{Plan, Route};
 use crate::spool::QueueId;
@@ -122,18 +122,17 @@ impl Engine {
             Ok(Next::PutBack) => self.index.put_back(&id),
             Ok(Next::Later { failures, taken }) => {
                 let flushed = self.index.take_flushed(&id) && !taken;
-                let wait = if flushed { Duration::ZERO } else { self.pause(&id, failures, now) };
+                // A report that was owed was no attempt.
+                let before = note.and_then(|note| note.again).filter(|before| *before > now);
+                let wait = match before {
+                    _ if flushed => Duration::ZERO,
+                    Some(before) => before - now,
+                    None => self.pause(&id, failures, now),
+                };
                 self.index.defer(&id, wait, now);
             }
-            Ok(Next::Owed { room, later }) => {
-                let mut note = note.unwrap_or_default();
-                let again = later.map(|failures| now + self.pause(&id, failures, now));
-                let before = note.again.filter(|before| *before > now);
-                note.again = again.map(|again| before.unwrap_or(again));
-                let due = note.again.map_or(room, |again| again.min(room));
-                self.index.keep(&id, note);
-                let wait = due.saturating_duration_since(now).max(Duration::from_secs(1));
-                self.index.defer(&id, wait, now);
+            Ok(Next::Owed { room, beside }) => {
+                self.keep_owed(&id, note.unwrap_or_default(), room, beside, now);
             }
             Err(error) => {
                 let mut note = note.unwrap_or_default();
@@ -141,6 +140,34 @@ impl Engine {
                 self.index.keep(&id, note);
                 self.index.defer(&id, REST, now);
             }
+        }
+    }
+
+    /// Keeps a message whose report is owed until there is room for that, or until the others have their
+    /// next turn.
+    fn keep_owed(
+        &mut self,
+        id: &QueueId,
+        mut note: Box<Note>,
+        room: Instant,
+        beside: Beside,
+        now: Instant,
+    ) {
+        let before = note.again.filter(|before| *before > now);
+        note.again = match beside {
+            Beside::Nobody => None,
+            Beside::Later { failures } => {
+                before.or_else(|| Some(now + self.pause(id, failures, now)))
+            }
+            Beside::PutBack => Some(now),
+        };
+        let due = note.again.map_or(room, |again| again.min(room));
+        self.index.keep(id, note);
+        if beside == Beside::PutBack {
+            self.index.put_back(id);
+        } else {
+            let wait = due.saturating_duration_since(now).max(Duration::from_secs(1));
+            self.index.defer(id, wait, now);
         }
     }
 

@@ -198,6 +198,7 @@ impl Attempt<'_> {
                     continue;
                 }
             };
+            slot.dial().await;
             let fault = match plan.dialer.open(remote).await {
                 Ok(session) => {
                     slot.opened();

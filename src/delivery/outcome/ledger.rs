@@ -5,7 +5,7 @@
 //! transaction begins, so that a crash sends no second copy and a time limit forgets nobody. The ledger
 //! alone writes journals, removes messages and sets them aside.
 
-use super::line::{By, Line, Weight};
+use super::line::{By, Line, Recorded, Weight};
 use crate::log::Log;
 use crate::mail::{Address, EnhancedCode, Outcome, Reason, Remote};
 use crate::spool::{self, Entry, Event, Identity, Spool};
@@ -27,8 +27,6 @@ pub(in crate::delivery) struct Ledger {
     /// Those who are not served yet; one more where an earlier attempt has failed for somebody.
     unserved: usize,
     tried: Tried,
-    /// It was logged that the report has to wait.
-    wait_logged: bool,
     /// All are served, and the message is removed.
     removed: bool,
 }
@@ -57,7 +55,6 @@ impl Ledger {
             unserved: lines.len() + usize::from(entry.has_failed()),
             lines,
             tried: Tried::No,
-            wait_logged: false,
             removed: false,
         }
     }
@@ -205,7 +202,7 @@ impl Ledger {
         for line in self.lines.iter_mut().filter(|line| line.is_waiting()) {
             line.outcome = Outcome::Failed(reason.clone());
             line.by = None;
-            line.written = false;
+            line.recorded = Recorded::No;
         }
     }
 
@@ -216,7 +213,7 @@ impl Ledger {
                 // RFC 3463 §3.5: delivery time expired, and now for good.
                 let text = format!("delivery time expired; the last reason was: {reason}");
                 line.outcome = Outcome::Failed(Reason::local(EnhancedCode::new(5, 4, 7), text));
-                line.written = false;
+                line.recorded = Recorded::No;
             }
         }
     }
@@ -226,9 +223,9 @@ impl Ledger {
         self.lines.iter_mut().filter(|line| line.is_failed()).for_each(|line| line.told = true);
     }
 
-    /// The report has to wait. True the first time.
-    pub(super) fn report_waits(&mut self) -> bool {
-        !std::mem::replace(&mut self.wait_logged, true)
+    /// Whether somebody has failed of whom it was not said that the report has to wait.
+    pub(super) fn has_newly_failed(&self) -> bool {
+        self.untold().iter().any(|line| line.recorded != Recorded::AsOwed)
     }
 }
 
@@ -244,7 +241,7 @@ impl Ledger {
         }
         let events: Vec<_> = places.clone().map(|at| self.lines[at].event()).collect();
         match book.spool.record(book.entry, self.time, false, &events) {
-            Ok(()) => places.for_each(|at| self.lines[at].written = true),
+            Ok(()) => places.for_each(|at| self.lines[at].recorded = Recorded::Yes),
             Err(error) => book.log.trouble(Some(&book.entry.id), &error),
         }
     }
@@ -274,6 +271,24 @@ impl Ledger {
         self.write(book, |line| line.is_failed() && line.told)
     }
 
+    /// Writes down why those have failed whom nobody can be told of yet: until then they count as waiting.
+    pub(super) fn write_untold(&mut self, book: &Book<'_>) -> Result<(), spool::Error> {
+        let new =
+            |line: &&mut Line| line.is_failed() && !line.told && line.recorded != Recorded::AsOwed;
+        let lines: Vec<_> = self.lines.iter_mut().filter(new).collect();
+        let waiting: Vec<_> = lines.iter().map(|line| line.as_waiting()).collect();
+        let events = lines.iter().zip(&waiting);
+        let events: Vec<_> =
+            events.map(|(line, outcome)| Event { outcome, ..line.event() }).collect();
+        if !events.is_empty() {
+            book.spool.record(book.entry, self.time, false, &events)?;
+            for line in lines {
+                line.recorded = Recorded::AsOwed;
+            }
+        }
+        Ok(())
+    }
+
     /// Writes down who waits, and why if that is new.
     pub(super) fn write_waiting(&mut self, book: &Book<'_>) -> Result<(), spool::Error> {
         self.write(book, |line| line.is_waiting() && line.weight != Weight::Past)
@@ -285,7 +300,7 @@ impl Ledger {
         which: impl Fn(&Line) -> bool,
     ) -> Result<(), spool::Error> {
         let attempt = self.is_new_attempt();
-        let new = |line: &&Line| !line.written && which(line);
+        let new = |line: &&Line| line.recorded != Recorded::Yes && which(line);
         let events: Vec<_> = self.lines.iter().filter(new).map(Line::event).collect();
         if events.is_empty() && !attempt {
             return Ok(());
@@ -294,7 +309,10 @@ impl Ledger {
         if attempt {
             self.tried = Tried::Written;
         }
-        self.lines.iter_mut().filter(|line| which(line)).for_each(|line| line.written = true);
+        self.lines
+            .iter_mut()
+            .filter(|line| which(line))
+            .for_each(|line| line.recorded = Recorded::Yes);
         Ok(())
     }
 

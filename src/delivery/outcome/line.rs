@@ -17,8 +17,16 @@ pub(in crate::delivery) struct Line {
     pub(super) asked: bool,
     /// It has failed, and the report on that is queued, or there is to be none.
     pub(super) told: bool,
-    /// It is in the journal.
-    pub(super) written: bool,
+    pub(super) recorded: Recorded,
+}
+
+/// Whether the journal has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Recorded {
+    No,
+    /// The journal says why, and that the recipient waits: it has failed, and nobody could be told yet.
+    AsOwed,
+    Yes,
 }
 
 /// What to call a remote.
@@ -61,7 +69,7 @@ impl Line {
             (reason, Weight::Nothing, None)
         };
         let outcome = Outcome::Deferred(reason);
-        Self { recipient, outcome, weight, by, asked: false, told: false, written: false }
+        Self { recipient, outcome, weight, by, asked: false, told: false, recorded: Recorded::No }
     }
 
     pub(super) fn host(&self) -> Option<&str> {
@@ -92,6 +100,14 @@ impl Line {
         matches!(self.outcome, Outcome::Deferred(_))
     }
 
+    /// The same reason for one who still waits.
+    pub(super) fn as_waiting(&self) -> Outcome {
+        match &self.outcome {
+            Outcome::Failed(reason) => Outcome::Deferred(reason.clone()),
+            other => other.clone(),
+        }
+    }
+
     pub(super) fn event(&self) -> Event<'_> {
         Event {
             recipient: &self.recipient,
@@ -107,7 +123,7 @@ impl Line {
             self.outcome = outcome;
             self.weight = weight;
             self.by = Some(Rc::clone(by));
-            self.written = false;
+            self.recorded = Recorded::No;
         }
     }
 }

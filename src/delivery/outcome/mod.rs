@@ -12,4 +12,4 @@ pub(crate) use bounce::Bouncer;
 pub(super) use bounce::Told;
 pub(super) use ledger::{Book, Ledger};
 pub(super) use line::Line;
-pub(super) use settle::{Next, Settler};
+pub(super) use settle::{Beside, Next, Settler};

@@ -25,9 +25,20 @@ pub(in crate::delivery) enum Next {
     Later { failures: u32, taken: bool },
     /// No remote looked at it: it is due as soon as one can.
     PutBack,
-    /// Some have failed whom nobody has told yet, and the ledger must be kept until then; with `later`,
-    /// others wait too.
-    Owed { room: Instant, later: Option<u32> },
+    /// The sender is not told yet of some who have failed, and the ledger must be kept until there is
+    /// room for that.
+    Owed { room: Instant, beside: Beside },
+}
+
+/// How the others stand of a message whose report is owed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::delivery) enum Beside {
+    /// There are none.
+    Nobody,
+    /// They wait; so many attempts have failed in a row.
+    Later { failures: u32 },
+    /// They wait, and no remote looked at them.
+    PutBack,
 }
 
 /// The rooms that settling works with.
@@ -77,13 +88,18 @@ impl Settler<'_> {
             log.bounce(&entry.id, bounce);
         }
         ledger.write_failed(&self.book)?;
+        ledger.write_untold(&self.book)?;
         ledger.write_waiting(&self.book)?;
         if self.plan.settings.delay_warning.is_some_and(|limit| age >= limit) {
             self.warn(ledger)?;
         }
         let failures = failures.max(1);
         Ok(match room {
-            Some(room) => Next::Owed { room, later: waits.then_some(failures) },
+            Some(room) if !waits => Next::Owed { room, beside: Beside::Nobody },
+            Some(room) if ledger.is_tried() => {
+                Next::Owed { room, beside: Beside::Later { failures } }
+            }
+            Some(room) => Next::Owed { room, beside: Beside::PutBack },
             None if waits && ledger.is_tried() => {
                 Next::Later { failures, taken: ledger.may_have_been_taken() }
             }
@@ -109,7 +125,7 @@ impl Settler<'_> {
                 (None, Some(bounce))
             }
             Ok(Told::NoRoom(until)) => {
-                if ledger.report_waits() {
+                if ledger.has_newly_failed() {
                     log.bounce_waits(&entry.id);
                 }
                 (Some(until), None)

@@ -21,7 +21,7 @@ pub(in crate::delivery) struct Lane(pub(in crate::delivery) u16);
 /// behind for its next turn; it goes when the message is forgotten.
 #[derive(Debug)]
 pub(in crate::delivery) struct Index<N> {
-    known: HashMap<QueueId, Known<N>>,
+    known: HashMap<QueueId, Known<N>, Hashes>,
     lanes: BTreeMap<Lane, Waiting>,
     /// Tried before we came, and nobody has looked yet how long they have to wait; may hold ids that are
     /// gone.
@@ -30,6 +30,13 @@ pub(in crate::delivery) struct Index<N> {
     later: BTreeMap<(Instant, u64), QueueId>,
     counter: u64,
 }
+
+/// Names may be chosen by whoever writes into the queue: no order of them must cost more than another.
+#[cfg(not(test))]
+type Hashes = std::hash::RandomState;
+/// In a test what is done is done in the same order each time.
+#[cfg(test)]
+type Hashes = std::hash::BuildHasherDefault<std::hash::DefaultHasher>;
 
 /// The turns of one lane. The lists may hold ids that are gone or no longer wait.
 #[derive(Debug, Default)]
@@ -81,7 +88,7 @@ const AHEAD: u8 = 3;
 impl<N> Default for Index<N> {
     fn default() -> Self {
         Self {
-            known: HashMap::new(),
+            known: HashMap::default(),
             lanes: BTreeMap::new(),
             unread: VecDeque::new(),
             later: BTreeMap::new(),

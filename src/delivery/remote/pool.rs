@@ -44,13 +44,15 @@ pub(in crate::delivery) struct Slot {
 impl Pool {
     pub(super) fn new(site: Rc<Site>, per_session: Option<u32>) -> Rc<Self> {
         let per_session = per_session.unwrap_or(u32::MAX);
-        Rc::new(Self {
+        let pool = Rc::new(Self {
             site,
             idle: RefCell::default(),
             per_session,
             kept: Notify::new(),
             retired: Cell::default(),
-        })
+        });
+        pool.site.add(Rc::downgrade(&pool));
+        pool
     }
 
     /// Has sessions closed from now on when their message is done.
@@ -81,6 +83,11 @@ impl Pool {
         over.map(|one| (self.occupied(), one.session)).collect()
     }
 
+    fn take_one_idle(self: &Rc<Self>) -> Option<(Slot, Session)> {
+        let idle = self.idle.borrow_mut().pop()?;
+        Some((self.occupied(), idle.session))
+    }
+
     /// The slot of a session that was idle.
     fn occupied(self: &Rc<Self>) -> Slot {
         self.site.idle.set(self.site.idle.get() - 1);
@@ -106,6 +113,16 @@ impl Slot {
     /// Returns when a session of another slot was kept.
     pub(in crate::delivery) async fn kept(&self) {
         self.pool.kept.notified().await;
+    }
+
+    /// A session is about to be opened in this slot. Idle ones that were opened under another configuration
+    /// are closed first, where there would be one more than there may be.
+    pub(in crate::delivery) async fn dial(&mut self) {
+        while let Some(pool) = self.pool.site.in_the_way() {
+            let Some((slot, session)) = pool.take_one_idle() else { break };
+            slot.close(session).await;
+        }
+        self.place.dial();
     }
 
     /// A session was opened in this slot.

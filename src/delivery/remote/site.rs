@@ -4,13 +4,14 @@
 //! change of the configuration, for the deliveries under the old one and the new one together.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::pace::Pace;
+use super::pool::Pool;
 use crate::delivery::RetrySchedule;
 use crate::mail::Remote;
 
@@ -26,9 +27,13 @@ pub(super) struct Site {
     taken: Cell<usize>,
     /// Sessions that are open and not idle.
     live: Cell<usize>,
+    /// Sessions that are being opened.
+    opening: Cell<usize>,
     /// Sessions that are open and idle.
     pub(super) idle: Cell<usize>,
     freed: Notify,
+    /// The sessions that are kept, under this configuration and earlier ones.
+    pools: RefCell<Vec<Weak<Pool>>>,
     /// `ratelimit`, as the time from one message to the next.
     between: Cell<Duration>,
     pace: RefCell<Pace>,
@@ -77,8 +82,10 @@ impl Site {
             crowded: Cell::default(),
             taken: Cell::default(),
             live: Cell::default(),
+            opening: Cell::default(),
             idle: Cell::default(),
             freed: Notify::new(),
+            pools: RefCell::default(),
             between: Cell::new(between),
             pace: RefCell::default(),
         })
@@ -129,10 +136,26 @@ impl Site {
         self.place_beyond()
     }
 
+    /// Has the idle sessions of a pool counted with those of others.
+    pub(super) fn add(&self, pool: Weak<Pool>) {
+        let mut pools = self.pools.borrow_mut();
+        pools.retain(|pool| pool.strong_count() > 0);
+        pools.push(pool);
+    }
+
+    /// The pool of an idle session that has to go before one more may be opened.
+    pub(super) fn in_the_way(&self) -> Option<Rc<Pool>> {
+        let sessions = self.live.get() + self.opening.get() + self.idle.get();
+        if sessions < self.width() {
+            return None;
+        }
+        self.pools.borrow().iter().filter_map(Weak::upgrade).find(|pool| pool.has_idle())
+    }
+
     /// The right to the session that one has already.
     pub(super) fn place_beyond(self: &Rc<Self>) -> Place {
         self.taken.set(self.taken.get() + 1);
-        Place { site: Rc::clone(self), live: false }
+        Place { site: Rc::clone(self), holds: Holds::Nothing }
     }
 
     fn set_width(&self, width: usize) {
@@ -149,22 +172,47 @@ fn most(remote: &Remote) -> usize {
 #[derive(Debug)]
 pub(super) struct Place {
     site: Rc<Site>,
-    live: bool,
+    holds: Holds,
+}
+
+/// What is in a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holds {
+    Nothing,
+    /// A session that is being opened.
+    Opening,
+    Session,
 }
 
 impl Place {
+    /// A session is about to be opened in this place.
+    pub(super) fn dial(&mut self) {
+        self.hold(Holds::Opening);
+    }
+
     /// There is a session in this place.
     pub(super) fn begin(&mut self) {
-        if !std::mem::replace(&mut self.live, true) {
-            self.site.live.set(self.site.live.get() + 1);
-        }
+        self.hold(Holds::Session);
     }
 
     /// There is none any more.
     pub(super) fn end(&mut self) {
-        if std::mem::take(&mut self.live) {
-            self.site.live.set(self.site.live.get() - 1);
+        self.hold(Holds::Nothing);
+    }
+
+    fn hold(&mut self, holds: Holds) {
+        let count = |holds| match holds {
+            Holds::Nothing => None,
+            Holds::Opening => Some(&self.site.opening),
+            Holds::Session => Some(&self.site.live),
+        };
+        if let Some(count) = count(self.holds) {
+            count.set(count.get() - 1);
         }
+        if let Some(count) = count(holds) {
+            count.set(count.get() + 1);
+        }
+        self.holds = holds;
     }
 
     /// A session was opened in this place.
@@ -177,10 +225,12 @@ impl Place {
     }
 
     /// The server refused a session in this place. If others are open it is well and wants no more of
-    /// them: how many there are. `None` if there are no others.
+    /// them: how many there are. One that is being opened counts: should it be refused too, it will be the
+    /// last to be. `None` if there are no others.
     pub(super) fn refused(&mut self, schedule: &RetrySchedule, now: Instant) -> Option<usize> {
+        self.end();
         let site = &self.site;
-        let others = site.live.get() + site.idle.get();
+        let others = site.live.get() + site.idle.get() + site.opening.get();
         if others == 0 {
             return None;
         }
@@ -255,6 +305,16 @@ mod tests {
         let (site, now) = (site(4), Instant::now());
         site.idle.set(1);
         assert_eq!(site.place().await.refused(&SCHEDULE, now), Some(1));
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn of_sessions_that_are_refused_side_by_side_the_last_one_counts_against_the_server() {
+        let (site, now) = (site(4), Instant::now());
+        let (mut first, mut second) = (site.place().await, site.place().await);
+        first.dial();
+        second.dial();
+        assert_eq!(first.refused(&SCHEDULE, now), Some(1));
+        assert_eq!(second.refused(&SCHEDULE, now), None);
     }
 
     #[test]
