@@ -14,6 +14,8 @@ mod log;
 mod mail;
 mod role;
 mod roles;
+#[cfg(test)]
+mod simulator;
 mod spool;
 mod submit;
 mod sys;

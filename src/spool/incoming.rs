@@ -155,6 +155,8 @@ impl Incoming<'_> {
             return Err(error);
         }
         self.committed = true;
+        #[cfg(test)]
+        super::simulated::queued(&queue.join(id.as_str()), self.stamp);
         // A tmp name that stays behind is a second link to queued mail; start-up clears it.
         if self.named {
             let _ = fs::remove_file(&self.tmp);

@@ -18,6 +18,8 @@ mod lock;
 mod model;
 mod repair;
 mod scan;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod trigger;
 
 use std::ffi::OsStr;

@@ -14,6 +14,8 @@ use tokio::time::{Instant, timeout};
 
 use super::connect::Addresses;
 use super::reach::Reach;
+#[cfg(test)]
+use super::simulated;
 use super::smtp::{self, Io, Share};
 use super::tls::{self, TlsClient, TlsStream};
 use super::{Cause, Fault, Mail, Phase, Report, external, qmqp};
@@ -116,6 +118,11 @@ impl Dialer {
             Security::Plain => None,
             Security::StartTls | Security::Implicit => Some(self.tls_client(remote)?),
         };
+        #[cfg(test)]
+        if let Some(network) = simulated::network() {
+            let io = Io::Memory(network.connect(&remote.host, port).await?);
+            return smtp::Session::open(io, remote, &self.helo, tls.as_deref()).await;
+        }
         let addresses = Addresses::resolve(remote, port).await?;
         self.first_that_greets(addresses, remote, tls.as_deref()).await
     }

@@ -12,6 +12,8 @@ mod fault;
 mod look_up;
 mod qmqp;
 mod reach;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod smtp;
 mod tls;
 mod verdicts;

@@ -78,7 +78,8 @@ async fn client(io: DuplexStream) -> Vec<Vec<Outcome>> {
     };
     let helo = Helo::Name("me.example".to_owned());
     let mut deliveries = Vec::new();
-    let Ok(mut session) = Session::open(Io::Memory(io), &remote, &helo, None).await else {
+    let Ok(mut session) = Session::open(Io::Memory(Box::new(io)), &remote, &helo, None).await
+    else {
         return deliveries;
     };
     let recipients = ["a@x", "b@x"].map(|text| Address::parse(text.as_bytes()).expect("is one"));

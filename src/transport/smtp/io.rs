@@ -16,11 +16,26 @@ pub(in crate::transport) enum Io {
     /// Taken out for a handshake that has not succeeded.
     Gone,
     #[cfg(any(test, fuzzing))]
-    Memory(tokio::io::DuplexStream),
+    Memory(Box<dyn Stream>),
 }
+
+/// A connection that is none, to a server made up for a test.
+#[cfg(any(test, fuzzing))]
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {
+    fn peer(&self) -> Option<SocketAddr> {
+        None
+    }
+}
+
+#[cfg(any(test, fuzzing))]
+impl Stream for tokio::io::DuplexStream {}
 
 impl Io {
     pub(super) fn peer(&self) -> Option<SocketAddr> {
+        #[cfg(any(test, fuzzing))]
+        if let Self::Memory(memory) = self {
+            return memory.peer();
+        }
         self.tcp().and_then(|tcp| tcp.peer_addr().ok())
     }
 

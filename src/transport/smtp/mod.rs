@@ -23,5 +23,7 @@ pub(super) mod dialogue;
 
 pub(crate) use capabilities::Capabilities;
 pub(super) use io::Io;
+#[cfg(test)]
+pub(crate) use io::Stream;
 pub(crate) use session::{Session, limit, within};
 pub(crate) use transaction::{Share, deliver};

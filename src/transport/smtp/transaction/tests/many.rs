@@ -69,7 +69,7 @@ fn many_recipients_take_no_longer_for_each() {
             let client = async {
                 let (helo, remote) = (Helo::AddressLiteral, Remote::new("h", Protocol::Smtp));
                 let mut session =
-                    Session::open(Io::Memory(near), &remote, &helo, None).await.unwrap();
+                    Session::open(Io::Memory(Box::new(near)), &remote, &helo, None).await.unwrap();
                 let delivery = deliver_mail(&mut session, &mail).await;
                 assert!(delivery.fault.is_none(), "{:?}", delivery.fault);
                 session.close().await;
