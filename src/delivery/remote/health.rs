@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::route::Stir;
+use super::stir::Stir;
 use crate::delivery::RetrySchedule;
 use crate::mail::{EnhancedCode, Reason};
 

@@ -7,8 +7,10 @@ mod plan;
 mod pool;
 mod route;
 mod site;
+mod stir;
 
 pub(super) use health::Opening;
 pub(super) use plan::{Plan, Sites};
 pub(super) use pool::Slot;
-pub(super) use route::{Route, Stir, Underway};
+pub(super) use route::{Route, Underway};
+pub(super) use stir::Stir;

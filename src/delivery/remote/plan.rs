@@ -7,8 +7,9 @@ use tokio::time::Instant;
 
 use super::health::Standing;
 use super::pool::Slot;
-use super::route::{Route, Stir};
+use super::route::Route;
 use super::site::{self, Site};
+use super::stir::Stir;
 use crate::config::Settings;
 use crate::delivery::RetrySchedule;
 use crate::delivery::queue::Lane;

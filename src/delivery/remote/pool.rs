@@ -1,13 +1,13 @@
 //! The sessions of one remote that are kept open for the next message.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::site::{Place, Site};
+use super::site::{Idle, Owner, Place, Site};
 use crate::delivery::RetrySchedule;
 use crate::transport::Session;
 
@@ -16,20 +16,13 @@ use crate::transport::Session;
 #[derive(Debug)]
 pub(super) struct Pool {
     pub(super) site: Rc<Site>,
-    idle: RefCell<Vec<Idle>>,
+    owner: Owner,
     /// `messages`: what a session carries at most.
     per_session: u32,
     /// A session was kept.
     kept: Notify,
     /// The configuration has changed: no session is kept for another message.
     retired: Cell<bool>,
-}
-
-#[derive(Debug)]
-struct Idle {
-    session: Session,
-    carried: u32,
-    since: Instant,
 }
 
 /// An idle session is closed after this.
@@ -43,16 +36,13 @@ pub(in crate::delivery) struct Slot {
 
 impl Pool {
     pub(super) fn new(site: Rc<Site>, per_session: Option<u32>) -> Rc<Self> {
-        let per_session = per_session.unwrap_or(u32::MAX);
-        let pool = Rc::new(Self {
+        Rc::new(Self {
+            owner: site.owner(),
             site,
-            idle: RefCell::default(),
-            per_session,
+            per_session: per_session.unwrap_or(u32::MAX),
             kept: Notify::new(),
             retired: Cell::default(),
-        });
-        pool.site.add(Rc::downgrade(&pool));
-        pool
+        })
     }
 
     /// Has sessions closed from now on when their message is done.
@@ -61,7 +51,7 @@ impl Pool {
     }
 
     pub(super) fn has_idle(&self) -> bool {
-        !self.idle.borrow().is_empty()
+        self.site.has_idle(self.owner)
     }
 
     /// Waits for the right to a session.
@@ -71,26 +61,19 @@ impl Pool {
 
     /// When the next idle session should be closed.
     pub(super) fn next_close(&self) -> Option<Instant> {
-        self.idle.borrow().iter().map(|idle| idle.since + IDLE_LIMIT).min()
+        self.site.idle_since(self.owner).map(|since| since + IDLE_LIMIT)
     }
 
     /// Takes out the sessions that were idle too long by `now`, all of them without a `now`, to be
     /// closed in their slots.
     pub(super) fn take_idle(self: &Rc<Self>, now: Option<Instant>) -> Vec<(Slot, Session)> {
-        let mut idle = self.idle.borrow_mut();
-        let over = |one: &mut Idle| now.is_none_or(|now| one.since + IDLE_LIMIT <= now);
-        let over = idle.extract_if(.., over);
-        over.map(|one| (self.occupied(), one.session)).collect()
-    }
-
-    fn take_one_idle(self: &Rc<Self>) -> Option<(Slot, Session)> {
-        let idle = self.idle.borrow_mut().pop()?;
-        Some((self.occupied(), idle.session))
+        let over = |one: &Idle| now.is_none_or(|now| one.since + IDLE_LIMIT <= now);
+        let over = self.site.take_idle(self.owner, over).into_iter();
+        over.map(|idle| (self.occupied(), idle.session)).collect()
     }
 
     /// The slot of a session that was idle.
     fn occupied(self: &Rc<Self>) -> Slot {
-        self.site.idle.set(self.site.idle.get() - 1);
         let mut place = self.site.place_beyond();
         place.begin();
         Slot { pool: Rc::clone(self), place }
@@ -100,8 +83,7 @@ impl Pool {
 impl Slot {
     /// The session used last, and how many messages it has carried.
     pub(in crate::delivery) fn reuse(&mut self) -> Option<(Session, u32)> {
-        let idle = self.pool.idle.borrow_mut().pop()?;
-        self.pool.site.idle.set(self.pool.site.idle.get() - 1);
+        let idle = self.pool.site.reuse(self.pool.owner)?;
         self.place.begin();
         Some((idle.session, idle.carried))
     }
@@ -118,9 +100,8 @@ impl Slot {
     /// A session is about to be opened in this slot. Idle ones that were opened under another configuration
     /// are closed first, where there would be one more than there may be.
     pub(in crate::delivery) async fn dial(&mut self) {
-        while let Some(pool) = self.pool.site.in_the_way() {
-            let Some((slot, session)) = pool.take_one_idle() else { break };
-            slot.close(session).await;
+        while let Some(idle) = self.pool.site.in_the_way() {
+            self.pool.occupied().close(idle.session).await;
         }
         self.place.dial();
     }
@@ -153,8 +134,7 @@ impl Slot {
             return;
         }
         self.place.end();
-        pool.site.idle.set(pool.site.idle.get() + 1);
-        pool.idle.borrow_mut().push(Idle { session, carried, since: now });
+        pool.site.keep(Idle { owner: pool.owner, session, carried, since: now });
         pool.kept.notify_waiters();
     }
 
@@ -167,7 +147,6 @@ impl Slot {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        let idle = self.idle.borrow().len();
-        self.site.idle.set(self.site.idle.get() - idle);
+        drop(self.site.take_idle(self.owner, |_| true));
     }
 }

@@ -1,31 +1,18 @@
 //! A remote as deliveries see it: what it is, how it fares, and what is under way to it.
 
 use std::cell::{Cell, RefCell};
-use std::ops::Deref;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::concurrency::Width;
 use super::health::{Health, Standing};
 use super::pool::{Pool, Slot};
 use super::site::Site;
+use super::stir::Stir;
 use crate::mail::{Reason, Remote};
 use crate::transport::Session;
-
-/// Tells the engine that a remote has changed, so that it looks again at who may go.
-#[derive(Clone, Debug, Default)]
-pub(in crate::delivery) struct Stir(Rc<Notify>);
-
-impl Deref for Stir {
-    type Target = Notify;
-
-    fn deref(&self) -> &Notify {
-        &self.0
-    }
-}
 
 /// A remote, and how it fares.
 #[derive(Debug)]

@@ -4,16 +4,16 @@
 //! change of the configuration, for the deliveries under the old one and the new one together.
 
 use std::cell::{Cell, RefCell};
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::pace::Pace;
-use super::pool::Pool;
 use crate::delivery::RetrySchedule;
 use crate::mail::Remote;
+use crate::transport::Session;
 
 #[derive(Debug)]
 pub(super) struct Site {
@@ -29,11 +29,10 @@ pub(super) struct Site {
     live: Cell<usize>,
     /// Sessions that are being opened.
     opening: Cell<usize>,
-    /// Sessions that are open and idle.
-    pub(super) idle: Cell<usize>,
+    /// Sessions that are open and idle, whatever configuration they were opened under.
+    idle: RefCell<Vec<Idle>>,
+    owners: Cell<u64>,
     freed: Notify,
-    /// The sessions that are kept, under this configuration and earlier ones.
-    pools: RefCell<Vec<Weak<Pool>>>,
     /// `ratelimit`, as the time from one message to the next.
     between: Cell<Duration>,
     pace: RefCell<Pace>,
@@ -55,6 +54,20 @@ struct Crowded {
     /// When one more may be asked for.
     again: Instant,
 }
+
+/// A session that waits for the next message.
+#[derive(Debug)]
+pub(super) struct Idle {
+    pub(super) owner: Owner,
+    pub(super) session: Session,
+    /// Messages that it has carried.
+    pub(super) carried: u32,
+    pub(super) since: Instant,
+}
+
+/// Whose idle sessions they are: those who may use each other's have one owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Owner(u64);
 
 /// Sessions at once with a remote that does not say otherwise.
 const CONNECTIONS: u16 = 4;
@@ -83,9 +96,9 @@ impl Site {
             taken: Cell::default(),
             live: Cell::default(),
             opening: Cell::default(),
-            idle: Cell::default(),
+            idle: RefCell::default(),
+            owners: Cell::default(),
             freed: Notify::new(),
-            pools: RefCell::default(),
             between: Cell::new(between),
             pace: RefCell::default(),
         })
@@ -136,20 +149,43 @@ impl Site {
         self.place_beyond()
     }
 
-    /// Has the idle sessions of a pool counted with those of others.
-    pub(super) fn add(&self, pool: Weak<Pool>) {
-        let mut pools = self.pools.borrow_mut();
-        pools.retain(|pool| pool.strong_count() > 0);
-        pools.push(pool);
+    /// One more to whom idle sessions may belong.
+    pub(super) fn owner(&self) -> Owner {
+        self.owners.set(self.owners.get() + 1);
+        Owner(self.owners.get())
     }
 
-    /// The pool of an idle session that has to go before one more may be opened.
-    pub(super) fn in_the_way(&self) -> Option<Rc<Pool>> {
-        let sessions = self.live.get() + self.opening.get() + self.idle.get();
-        if sessions < self.width() {
-            return None;
-        }
-        self.pools.borrow().iter().filter_map(Weak::upgrade).find(|pool| pool.has_idle())
+    pub(super) fn keep(&self, idle: Idle) {
+        self.idle.borrow_mut().push(idle);
+    }
+
+    pub(super) fn has_idle(&self, owner: Owner) -> bool {
+        self.idle.borrow().iter().any(|idle| idle.owner == owner)
+    }
+
+    /// The idle session of this owner that was used last.
+    pub(super) fn reuse(&self, owner: Owner) -> Option<Idle> {
+        let mut idle = self.idle.borrow_mut();
+        let at = idle.iter().rposition(|idle| idle.owner == owner)?;
+        Some(idle.remove(at))
+    }
+
+    /// Takes out the idle sessions of an owner that fit.
+    pub(super) fn take_idle(&self, owner: Owner, fits: impl Fn(&Idle) -> bool) -> Vec<Idle> {
+        let taken = |idle: &mut Idle| idle.owner == owner && fits(idle);
+        self.idle.borrow_mut().extract_if(.., taken).collect()
+    }
+
+    /// Since when the idle session of this owner that has waited longest is idle.
+    pub(super) fn idle_since(&self, owner: Owner) -> Option<Instant> {
+        let idle = self.idle.borrow();
+        idle.iter().filter(|idle| idle.owner == owner).map(|idle| idle.since).min()
+    }
+
+    /// An idle session, whoever's, that has to go before one more may be opened.
+    pub(super) fn in_the_way(&self) -> Option<Idle> {
+        let sessions = self.live.get() + self.opening.get() + self.idle.borrow().len();
+        if sessions < self.width() { None } else { self.idle.borrow_mut().pop() }
     }
 
     /// The right to the session that one has already.
@@ -219,7 +255,7 @@ impl Place {
     pub(super) fn opened(&mut self) {
         self.begin();
         // As many as it may ever have refused.
-        if self.site.live.get() + self.site.idle.get() >= self.site.most.get() {
+        if self.site.live.get() + self.site.idle.borrow().len() >= self.site.most.get() {
             self.site.crowded.set(None);
         }
     }
@@ -230,7 +266,7 @@ impl Place {
     pub(super) fn refused(&mut self, schedule: &RetrySchedule, now: Instant) -> Option<usize> {
         self.end();
         let site = &self.site;
-        let others = site.live.get() + site.idle.get() + site.opening.get();
+        let others = site.live.get() + site.idle.borrow().len() + site.opening.get();
         if others == 0 {
             return None;
         }
@@ -298,13 +334,6 @@ mod tests {
         assert_eq!(site.width(), 1);
         site.widen(now + 2 * SCHEDULE.pause);
         assert_eq!(site.width(), 2);
-    }
-
-    #[tokio::test(flavor = "current_thread")]
-    async fn an_idle_session_is_one_that_the_server_lets_us_have() {
-        let (site, now) = (site(4), Instant::now());
-        site.idle.set(1);
-        assert_eq!(site.place().await.refused(&SCHEDULE, now), Some(1));
     }
 
     #[tokio::test(flavor = "current_thread")]
