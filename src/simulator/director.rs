@@ -19,11 +19,10 @@ use crate::submit::{Submission, Submitter};
 impl World {
     /// Has the acts of the plan happen, then lets everything be well until nothing waits, and stops.
     pub(super) async fn direct(&self) {
-        for (at, act) in &self.plan.acts {
-            sleep_until(self.begun + *at).await;
-            self.act(act);
+        tokio::select! {
+            () = self.long.notified() => {}
+            () = self.play() => {}
         }
-        sleep_until(self.begun + self.plan.peace).await;
         for server in 0..self.plan.servers.len() {
             self.set_mood(server, Mood::well());
         }
@@ -39,6 +38,14 @@ impl World {
         self.over.set(true);
         self.wake(Wake::Stop);
         self.killed.notify_one();
+    }
+
+    async fn play(&self) {
+        for (at, act) in &self.plan.acts {
+            sleep_until(self.begun + *at).await;
+            self.act(act);
+        }
+        sleep_until(self.begun + self.plan.peace).await;
     }
 
     /// How long it can take until nothing waits where all is well: the longest pauses, reports that wait

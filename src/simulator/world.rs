@@ -35,6 +35,8 @@ use crate::transport::simulated;
 
 /// When the world begins, in seconds since 1970.
 pub(super) const EPOCH: u64 = 2_000_000_000;
+/// Peace comes early to a world in which so much has happened.
+const LONG: usize = 40_000;
 /// The process that the daemon is, in every life.
 const DAEMON: u32 = 7;
 
@@ -56,6 +58,8 @@ pub(super) struct World {
     pub(super) wakes: RefCell<Option<mpsc::Sender<Wake>>>,
     pub(super) meter: Arc<Meter>,
     visitors: mpsc::UnboundedSender<(Arc<Wire>, DuplexStream)>,
+    /// Enough has happened.
+    pub(super) long: Notify,
     /// Kills the daemon.
     pub(super) killed: Notify,
     /// How long it stays dead, or stopped.
@@ -194,6 +198,7 @@ impl World {
             wakes: RefCell::default(),
             meter: Arc::default(),
             visitors,
+            long: Notify::new(),
             killed: Notify::new(),
             rest: Cell::default(),
             over: Cell::new(false),
@@ -220,7 +225,12 @@ impl World {
         laws.before(View { at, facts: &self.facts.borrow(), world: self }, &mut found);
         self.facts.borrow_mut().take(at, &what);
         laws.see(&what, View { at, facts: &self.facts.borrow(), world: self }, &mut found);
-        self.events.borrow_mut().push((at, what));
+        let mut events = self.events.borrow_mut();
+        events.push((at, what));
+        if events.len() == LONG {
+            self.long.notify_one();
+        }
+        drop(events);
         for breach in found {
             self.accuse(breach);
         }
