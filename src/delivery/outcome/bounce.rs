@@ -68,7 +68,8 @@ impl Bouncer {
         if let Err(until) = self.bounces.borrow_mut().take(settings.bounce_limit, Instant::now()) {
             return Ok(Told::NoRoom(until));
         }
-        self.queue(settings, entry, to, Kind::Failed, failed, time)?;
+        self.queue(settings, entry, to, Kind::Failed, failed, time)
+            .inspect_err(|_| self.bounces.borrow_mut().give_back())?;
         Ok(Told::Done(Bounce::Queued))
     }
 
@@ -96,7 +97,8 @@ impl Bouncer {
         log.warning(&entry.id);
         let lifetime = settings.lifetime.as_secs().try_into().unwrap_or(i64::MAX);
         let retry_until = Some(entry.arrival.saturating_add(lifetime));
-        self.queue(settings, entry, to, Kind::Delayed { retry_until }, waiting, time)?;
+        self.queue(settings, entry, to, Kind::Delayed { retry_until }, waiting, time)
+            .inspect_err(|_| self.warnings.borrow_mut().give_back())?;
         Ok(true)
     }
 

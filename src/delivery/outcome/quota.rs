@@ -27,11 +27,25 @@ impl Quota {
         self.used += 1;
         Ok(())
     }
+
+    /// What was taken last was not used.
+    pub(super) fn give_back(&mut self) {
+        self.used = self.used.saturating_sub(1);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_not_used_is_there_for_another() {
+        let (mut quota, now) = (Quota::default(), Instant::now());
+        assert_eq!(quota.take(1, now), Ok(()));
+        quota.give_back();
+        assert_eq!(quota.take(1, now), Ok(()));
+        assert!(quota.take(1, now).is_err());
+    }
 
     #[test]
     fn when_the_hour_is_over_there_are_new_ones() {
