@@ -40,7 +40,7 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
 fn list(out: &mut impl Write, spool: &Spool, id: &QueueId, zone: &TimeZone) -> io::Result<()> {
     let Some(found) = spool.look(id) else { return Ok(()) };
     let time = Timestamp::from_second(id.seconds()).unwrap_or_default().to_zoned(zone.clone());
-    write!(out, "{} ", time.strftime("%Y-%m-%d %H:%M:%S"))?;
+    write!(out, "{} {} ", time.date(), time.time())?;
     match found.size {
         Some(size) => write!(out, "{size} bytes")?,
         None => write!(out, "????? bytes")?,

@@ -16,8 +16,6 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use sha2::Digest as _;
-
 pub use dialogue::Dialogue;
 pub use sink::{Answer, Received, Sink};
 
@@ -273,8 +271,11 @@ impl Certificates {
             .with_no_client_auth()
             .with_single_cert(vec![leaf.der().clone()], key.into())
             .unwrap();
-        let digest = sha2::Sha256::digest(leaf.der());
-        let pin = digest.iter().fold("sha256:".to_owned(), |pin, byte| format!("{pin}{byte:02x}"));
+        let digest = ring::digest::digest(&ring::digest::SHA256, leaf.der());
+        let pin = digest
+            .as_ref()
+            .iter()
+            .fold("sha256:".to_owned(), |pin, byte| format!("{pin}{byte:02x}"));
         let authority = pem(authority.der());
         Self { authority, pin, server: Acceptor::Rustls(Arc::new(server)) }
     }

@@ -192,7 +192,10 @@ fn alert_received(alert: AlertDescription) -> String {
 fn date(time: UnixTime) -> String {
     let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
     match jiff::Timestamp::from_second(seconds) {
-        Ok(time) => time.strftime("%Y-%m-%d %H:%M UTC").to_string(),
+        Ok(time) => {
+            let time = time.to_zoned(jiff::tz::TimeZone::UTC);
+            format!("{} {:02}:{:02} UTC", time.date(), time.hour(), time.minute())
+        }
         Err(_) => "an unknown day".to_owned(),
     }
 }

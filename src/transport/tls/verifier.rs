@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ring::digest::{SHA256, digest};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{
@@ -10,7 +11,6 @@ use rustls::crypto::{
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
-use sha2::{Digest, Sha256};
 
 use super::der;
 use super::explain::PinMismatch;
@@ -147,7 +147,8 @@ impl ServerCertVerifier for Pinned {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let seen: [u8; 32] = Sha256::digest(end_entity).into();
+        let seen: [u8; 32] =
+            digest(&SHA256, end_entity).as_ref().try_into().expect("SHA-256 has 32 bytes");
         if self.pins.contains(&seen) {
             return Ok(ServerCertVerified::assertion());
         }
