@@ -68,10 +68,10 @@ impl Fault {
     }
 
     /// The server is there and does not want this session: it said so, or hung up before it
-    /// answered.
+    /// answered. Of a login, anything but 421 is a word on who logs in.
     pub(crate) fn is_turned_away(&self) -> bool {
         match &self.cause {
-            Cause::Said(_) => true,
+            Cause::Said(reply) => self.phase != Phase::Login || reply.code == 421,
             Cause::Broke(_) => matches!(self.phase, Phase::Greeting | Phase::Hello),
             Cause::System(..) | Cause::TimedOut => false,
         }
