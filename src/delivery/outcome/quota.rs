@@ -28,9 +28,12 @@ impl Quota {
         Ok(())
     }
 
-    /// What was taken last was not used.
+    /// What was taken last was not used: it begins no hour either.
     pub(super) fn give_back(&mut self) {
         self.used = self.used.saturating_sub(1);
+        if self.used == 0 {
+            self.hour = None;
+        }
     }
 }
 
@@ -43,8 +46,9 @@ mod tests {
         let (mut quota, now) = (Quota::default(), Instant::now());
         assert_eq!(quota.take(1, now), Ok(()));
         quota.give_back();
-        assert_eq!(quota.take(1, now), Ok(()));
-        assert!(quota.take(1, now).is_err());
+        let later = now + HOUR / 2;
+        assert_eq!(quota.take(1, later), Ok(()));
+        assert_eq!(quota.take(1, now + HOUR), Err(later + HOUR));
     }
 
     #[test]
