@@ -19,6 +19,11 @@ impl Pace {
         self.last = Some(now);
         Ok(())
     }
+
+    /// Whether the last turn still bears on the next one.
+    pub(super) fn remembers(&self, between: Duration, now: Instant) -> bool {
+        self.last.is_some_and(|last| now < last + between)
+    }
 }
 
 #[cfg(test)]

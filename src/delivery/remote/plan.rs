@@ -1,6 +1,6 @@
 //! One reading of the configuration, and the remotes under it.
 
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -25,9 +25,10 @@ pub(in crate::delivery) struct Plan {
     lanes: Vec<Vec<usize>>,
 }
 
-/// The sites that deliveries know, under this configuration or an earlier one.
+/// The sites that deliveries know, under this configuration or an earlier one; and those that they
+/// would have to know again, had they been forgotten for a moment.
 #[derive(Debug, Default)]
-pub(in crate::delivery) struct Sites(Vec<Weak<Site>>);
+pub(in crate::delivery) struct Sites(Vec<Rc<Site>>);
 
 /// Longer than any process lives, and still far from the end of the clock.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -35,14 +36,14 @@ const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 impl Sites {
     /// The site of a remote that `nth` others share with it.
     fn find(&mut self, remote: &Remote, nth: usize, between: Duration) -> Rc<Site> {
-        self.0.retain(|site| site.strong_count() > 0);
-        let known = self.0.iter().filter_map(Weak::upgrade).find(|site| site.is_of(remote, nth));
-        if let Some(site) = known {
+        let now = Instant::now();
+        self.0.retain(|site| Rc::strong_count(site) > 1 || site.remembers(now));
+        if let Some(site) = self.0.iter().find(|site| site.is_of(remote, nth)) {
             site.update(remote, between);
-            return site;
+            return Rc::clone(site);
         }
         let site = Site::new(remote, nth, between);
-        self.0.push(Rc::downgrade(&site));
+        self.0.push(Rc::clone(&site));
         site
     }
 }

@@ -141,6 +141,12 @@ impl Site {
         self.pace.borrow_mut().turn(self.between.get(), now)
     }
 
+    /// Whether what is known of it matters to whoever asks next.
+    pub(super) fn remembers(&self, now: Instant) -> bool {
+        let crowd = self.crowded.get().is_some_and(|crowded| now < crowded.again);
+        crowd || self.pace.borrow().remembers(self.between.get(), now)
+    }
+
     /// Waits for the right to a session.
     pub(super) async fn place(self: &Rc<Self>) -> Place {
         while self.taken.get() >= self.width() {
