@@ -185,7 +185,7 @@ impl Attempt<'_> {
             if let Some((session, carried)) = slot.reuse() {
                 return Ok((session, carried, slot));
             }
-            let trial = match route.health.begin(remote.login.is_some(), Instant::now()) {
+            let trial = match route.begin(Instant::now()) {
                 Opening::Go(trial) => trial,
                 Opening::No(reason) => return Err(Passed::Resting(reason)),
                 Opening::Wait(until) => {
@@ -193,6 +193,7 @@ impl Attempt<'_> {
                     tokio::select! {
                         () = route.health.trial_ended() => {}
                         () = slot.kept() => {}
+                        () = route.retirement() => {}
                         () = until_then, if until.is_some() => {}
                     }
                     continue;
@@ -217,7 +218,7 @@ impl Attempt<'_> {
                 self.log.remote_crowded(remote, sessions, &fault);
                 if !slot.has_idle() {
                     drop(slot);
-                    slot = route.another_slot().await;
+                    slot = route.another_slot().await.map_err(Passed::Resting)?;
                 }
                 continue;
             }

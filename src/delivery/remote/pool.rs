@@ -21,8 +21,9 @@ pub(super) struct Pool {
     per_session: u32,
     /// A session was kept.
     kept: Notify,
-    /// The configuration has changed: no session is kept for another message.
+    /// The configuration has changed: no session is kept for another message, and none is opened.
     retired: Cell<bool>,
+    retires: Notify,
 }
 
 /// An idle session is closed after this.
@@ -42,21 +43,39 @@ impl Pool {
             per_session: per_session.unwrap_or(u32::MAX),
             kept: Notify::new(),
             retired: Cell::default(),
+            retires: Notify::new(),
         })
     }
 
-    /// Has sessions closed from now on when their message is done.
+    /// Has sessions closed from now on when their message is done, and nobody wait for one any more.
     pub(super) fn retire(&self) {
         self.retired.set(true);
+        self.retires.notify_waiters();
+    }
+
+    /// Returns when the configuration has changed.
+    pub(super) async fn retirement(&self) {
+        let retires = self.retires.notified();
+        if !self.retired.get() {
+            retires.await;
+        }
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.get()
     }
 
     pub(super) fn has_idle(&self) -> bool {
         self.site.has_idle(self.owner)
     }
 
-    /// Waits for the right to a session.
-    pub(super) async fn slot(self: &Rc<Self>) -> Slot {
-        Slot { pool: Rc::clone(self), place: self.site.place().await }
+    /// Waits for the right to a session. `None` if the configuration has changed.
+    pub(super) async fn slot(self: &Rc<Self>) -> Option<Slot> {
+        tokio::select! {
+            biased;
+            () = self.retirement() => None,
+            place = self.site.place() => Some(Slot { pool: Rc::clone(self), place }),
+        }
     }
 
     /// When the next idle session should be closed.

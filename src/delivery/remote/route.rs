@@ -4,14 +4,14 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::concurrency::Width;
-use super::health::{Health, Standing};
+use super::health::{Health, Opening, Standing};
 use super::pool::{Pool, Slot};
 use super::site::Site;
 use super::stir::Stir;
-use crate::mail::{Reason, Remote};
+use crate::mail::{EnhancedCode, Reason, Remote};
 use crate::transport::Session;
 
 /// A remote, and how it fares.
@@ -35,6 +35,11 @@ impl Drop for Underway {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
     }
+}
+
+/// Why a message that has not set out yet goes by the next configuration.
+fn changed() -> Reason {
+    Reason::local(EnhancedCode::new(4, 3, 2), "remotes has changed")
 }
 
 impl Route {
@@ -62,7 +67,20 @@ impl Route {
 
     /// Why a message has to pass it by; `None` if it may stay.
     pub(in crate::delivery) fn resting(&self) -> Option<Reason> {
+        if self.pool.is_retired() {
+            return Some(changed());
+        }
         (self.standing(Instant::now()) == Standing::Resting).then(|| self.health.reason())
+    }
+
+    /// Asks to open a session. Under a configuration that is no longer in use none is opened: what has not set
+    /// out yet goes by the one that is.
+    pub(in crate::delivery) fn begin(&self, now: Instant) -> Opening {
+        match self.resting() {
+            Some(reason) => Opening::No(reason),
+            // A login that is refused must not be tried side by side.
+            None => self.health.begin(self.remote.login.is_some(), now),
+        }
     }
 
     /// Whether one more of `backlog` messages may set out for it.
@@ -120,7 +138,7 @@ impl Route {
             if let Some(reason) = self.resting() {
                 return Err(reason);
             }
-            let slot = self.pool.slot().await;
+            let slot = self.pool.slot().await.ok_or_else(changed)?;
             // It may have failed for another message while this one waited.
             if let Some(reason) = self.resting() {
                 return Err(reason);
@@ -129,15 +147,20 @@ impl Route {
                 Ok(()) => return Ok(slot),
                 Err(next) => {
                     drop(slot);
-                    tokio::time::sleep_until(next).await;
+                    let _ = timeout_at(next, self.pool.retirement()).await;
                 }
             }
         }
     }
 
     /// The right to a session where the turn was taken already.
-    pub(in crate::delivery) async fn another_slot(&self) -> Slot {
-        self.pool.slot().await
+    pub(in crate::delivery) async fn another_slot(&self) -> Result<Slot, Reason> {
+        self.pool.slot().await.ok_or_else(changed)
+    }
+
+    /// Returns when the configuration has changed.
+    pub(in crate::delivery) async fn retirement(&self) {
+        self.pool.retirement().await;
     }
 
     /// When an idle session should be closed.
