@@ -7,9 +7,10 @@
 use std::time::Duration;
 
 use tokio::task::LocalSet;
+use tokio::time::Instant;
 
 use super::outcome::{Attempt, Bouncer, Ledger, Line, Told};
-use super::queue::Lane;
+use super::queue::{Age, Lane};
 use super::remote::{Plan, Sites, Stir};
 use crate::config::Settings;
 use crate::log::Log;
@@ -47,7 +48,8 @@ pub(crate) fn deliver_now(
     let time = entry.arrival;
     let mut ledger = Ledger::open(&entry, time);
     LocalSet::new().block_on(runtime, async {
-        let attempt = Attempt { plan: &plan, log, entry: &entry, age: Duration::ZERO, book: None };
+        let age = Age::new(Duration::ZERO, Instant::now());
+        let attempt = Attempt { plan: &plan, log, entry: &entry, age, book: None };
         attempt.run(plan.routes_of(Lane::default()), &mut ledger, &mut None).await;
         plan.close().await;
     });

@@ -1,5 +1,7 @@
 //! One message whose turn it is, from its file to what follows.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::Core;
@@ -29,6 +31,8 @@ pub(super) struct Errand {
 pub(super) struct Finished {
     pub(super) id: QueueId,
     pub(super) next: Result<Next, String>,
+    /// So long ago the attempt was whose verdicts were written down only now.
+    pub(super) waited: Duration,
     /// To be kept if the message stays.
     pub(super) note: Option<Box<Note>>,
     /// It counts as under way until the engine has seen that it is not: a remote whose messages end in one
@@ -43,7 +47,7 @@ pub(super) async fn deliver(core: &Core, plan: &Plan, errand: Errand) -> Finishe
         Ok(entry) => entry,
         Err(why) => {
             let next = unusable(core, &id, &why);
-            return Finished { id, next, note, underway };
+            return Finished { id, next, waited: Duration::ZERO, note, underway };
         }
     };
     let time = (core.clock)().unix();
@@ -52,7 +56,8 @@ pub(super) async fn deliver(core: &Core, plan: &Plan, errand: Errand) -> Finishe
     let is_settling = kept.is_some() && again.is_none_or(|again| again > Instant::now());
     // What cannot be removed would be sent again and again.
     if !is_settling && let Err(error) = core.spool.check_writable() {
-        return Finished { id, next: Err(error.to_string()), note, underway };
+        let next = Err(error.to_string());
+        return Finished { id, next, waited: Duration::ZERO, note, underway };
     }
     let kept = note.as_mut().and_then(|note| note.ledger.take()).filter(|one| one.is_of(&entry));
     let mut ledger = kept.unwrap_or_else(|| Ledger::open(&entry, time));
@@ -70,13 +75,16 @@ pub(super) async fn deliver(core: &Core, plan: &Plan, errand: Errand) -> Finishe
         }
     }
     let settler = Settler { plan, bouncer: &core.bouncer, book };
-    let next = settler.settle(&mut ledger, age).map_err(|error| error.to_string());
+    let next =
+        settler.settle(&mut ledger, age.at(Instant::now())).map_err(|error| error.to_string());
+    let waited = u64::try_from(time.saturating_sub(ledger.time)).unwrap_or(0);
+    let waited = if is_settling { Duration::from_secs(waited) } else { Duration::ZERO };
     if matches!(next, Ok(Next::Owed { .. }) | Err(_)) {
         note.get_or_insert_default().ledger = Some(ledger);
     } else if let Some(note) = &mut note {
         note.complaint = None;
     }
-    Finished { id, next, note, underway }
+    Finished { id, next, waited, note, underway }
 }
 
 /// Writes down what was not written yet of a message whose daemon stops.

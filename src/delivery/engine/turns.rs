@@ -35,7 +35,7 @@ impl Engine {
         for lane in plan.lanes() {
             while let Some(route) = plan.target(lane, now)
                 && route.admits(self.index.backlog(lane), now)
-                && let Some(taken) = self.index.take(lane, now)
+                && let Some(taken) = self.index.take(lane)
             {
                 self.start(&plan, route, taken, now);
             }
@@ -72,7 +72,7 @@ impl Engine {
             Some(now + next.map_or(REST, |wait| wait.min(REST)))
         };
         for id in overdue {
-            let Some(taken) = self.index.take_this(&id, now) else { continue };
+            let Some(taken) = self.index.take_this(&id) else { continue };
             self.begin_pass();
             let (core, plan) = (Rc::clone(&self.core), Rc::clone(&plan));
             let errand = Errand { taken, underway: None };
@@ -107,7 +107,7 @@ impl Engine {
     }
 
     pub(super) fn finish(&mut self, finished: Finished) {
-        let Finished { id, next, note, underway } = finished;
+        let Finished { id, next, waited, note, underway } = finished;
         drop(underway);
         let now = Instant::now();
         match next {
@@ -127,7 +127,7 @@ impl Engine {
                 let wait = match before {
                     _ if flushed => Duration::ZERO,
                     Some(before) => before - now,
-                    None => self.pause(&id, failures, now),
+                    None => self.pause(&id, failures, now).saturating_sub(waited),
                 };
                 self.index.defer(&id, wait, now);
             }

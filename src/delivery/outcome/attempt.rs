@@ -2,11 +2,11 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::ledger::{Book, Ledger};
+use crate::delivery::queue::Age;
 use crate::delivery::remote::{Opening, Plan, Route, Slot, Underway};
 use crate::log::{Log, Via};
 use crate::mail::{Address, EnhancedCode, Outcome, Reason};
@@ -19,7 +19,7 @@ pub(in crate::delivery) struct Attempt<'a> {
     pub(in crate::delivery) plan: &'a Plan,
     pub(in crate::delivery) log: &'a Log,
     pub(in crate::delivery) entry: &'a Entry,
-    pub(in crate::delivery) age: Duration,
+    pub(in crate::delivery) age: Age,
     /// `None` for a message that is not in the queue: a crash is its caller's to see.
     pub(in crate::delivery) book: Option<Book<'a>>,
 }
@@ -166,7 +166,7 @@ impl Attempt<'_> {
                 Via { remote: &route.remote, address: peer.address, tls: peer.tls.as_deref() };
             for which in which {
                 let recipient = &mail.recipients[*which];
-                self.log.recipient(&self.entry.id, recipient, &via, self.age.as_secs(), outcome);
+                self.log.recipient(&self.entry.id, recipient, &via, self.delay(), outcome);
             }
         };
         let Some(limit) = self.plan.settings.send_timeout else {
@@ -244,8 +244,13 @@ impl Attempt<'_> {
         let deferred = Outcome::Deferred(reason.clone());
         for at in offered.iter().filter(|at| ledger.line(**at).is_asked()) {
             let recipient = &ledger.line(*at).recipient;
-            self.log.recipient(&self.entry.id, recipient, &via, self.age.as_secs(), &deferred);
+            self.log.recipient(&self.entry.id, recipient, &via, self.delay(), &deferred);
         }
+    }
+
+    /// How old the message is, in seconds.
+    fn delay(&self) -> u64 {
+        self.age.at(Instant::now()).as_secs()
     }
 
     /// The original's line at the end of a transaction.

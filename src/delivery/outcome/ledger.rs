@@ -22,7 +22,7 @@ pub(in crate::delivery) struct Ledger {
     /// Which file it is about, whatever its name.
     file: Identity,
     /// When the attempt began, seconds since 1970.
-    pub(super) time: i64,
+    pub(in crate::delivery) time: i64,
     lines: Vec<Line>,
     /// Those who are not served yet; one more where an earlier attempt has failed for somebody.
     unserved: usize,

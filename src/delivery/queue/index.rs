@@ -57,10 +57,7 @@ struct Known<N> {
     warned: bool,
     /// Everything was to be tried while this was being delivered.
     flushed: bool,
-    /// When it was learnt of and how old it was then: with a clock that only goes forward, so that
-    /// no jump of the system's time makes a message old.
-    since: Instant,
-    age: Duration,
+    age: Age,
     note: Option<Box<N>>,
 }
 
@@ -73,12 +70,30 @@ enum State {
     Running,
 }
 
+/// How old a message is: what it was when the daemon learnt of it, and from then on by a clock that only
+/// goes forward, so that no jump of the system's time makes a message old.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::delivery) struct Age {
+    then: Duration,
+    since: Instant,
+}
+
+impl Age {
+    pub(in crate::delivery) fn new(then: Duration, since: Instant) -> Self {
+        Self { then, since }
+    }
+
+    pub(in crate::delivery) fn at(&self, now: Instant) -> Duration {
+        self.then.saturating_add(now.saturating_duration_since(self.since))
+    }
+}
+
 /// A message whose turn it is. It counts as running until it is deferred, put back or forgotten.
 #[derive(Debug)]
 pub(in crate::delivery) struct Taken<N> {
     pub(in crate::delivery) id: QueueId,
     pub(in crate::delivery) lane: Lane,
-    pub(in crate::delivery) age: Duration,
+    pub(in crate::delivery) age: Age,
     pub(in crate::delivery) note: Option<Box<N>>,
 }
 
@@ -98,10 +113,6 @@ impl<N> Default for Index<N> {
 }
 
 impl<N> Known<N> {
-    fn age(&self, now: Instant) -> Duration {
-        self.age.saturating_add(now.saturating_duration_since(self.since))
-    }
-
     fn waits_for_a_turn(&self) -> bool {
         matches!(self.state, State::Fresh | State::Ready)
     }
@@ -158,10 +169,9 @@ impl<N> Index<N> {
             (State::Fresh, &mut self.lanes.entry(lane).or_default().fresh)
         };
         list.push_back(id.clone());
-        self.known.insert(
-            id,
-            Known { state, lane, warned: false, flushed: false, since: now, age, note: None },
-        );
+        let age = Age::new(age, now);
+        let known = Known { state, lane, warned: false, flushed: false, age, note: None };
+        self.known.insert(id, known);
     }
 
     /// Whether [`Index::next_unread`] has one.
@@ -180,7 +190,7 @@ impl<N> Index<N> {
     }
 
     /// The next message of a lane to try.
-    pub(in crate::delivery) fn take(&mut self, lane: Lane, now: Instant) -> Option<Taken<N>> {
+    pub(in crate::delivery) fn take(&mut self, lane: Lane) -> Option<Taken<N>> {
         let waiting = self.lanes.get_mut(&lane)?;
         loop {
             let is_turn_of_ready = waiting.ahead >= AHEAD && !waiting.ready.is_empty();
@@ -193,20 +203,16 @@ impl<N> Index<N> {
                 let passes = expected == State::Fresh && !waiting.ready.is_empty();
                 waiting.ahead = if passes { waiting.ahead + 1 } else { 0 };
                 known.state = State::Running;
-                return Some(Taken { id, lane, age: known.age(now), note: known.note.take() });
+                return Some(Taken { id, lane, age: known.age, note: known.note.take() });
             }
         }
     }
 
     /// Takes this very message, if it waits for a turn.
-    pub(in crate::delivery) fn take_this(
-        &mut self,
-        id: &QueueId,
-        now: Instant,
-    ) -> Option<Taken<N>> {
+    pub(in crate::delivery) fn take_this(&mut self, id: &QueueId) -> Option<Taken<N>> {
         let known = self.known.get_mut(id).filter(|known| known.waits_for_a_turn())?;
         known.state = State::Running;
-        let (lane, age) = (known.lane, known.age(now));
+        let (lane, age) = (known.lane, known.age);
         Some(Taken { id: id.clone(), lane, age, note: known.note.take() })
     }
 
@@ -293,7 +299,7 @@ impl<N> Index<N> {
     }
 
     pub(in crate::delivery) fn age(&self, id: &QueueId, now: Instant) -> Duration {
-        self.known.get(id).map_or(Duration::ZERO, |known| known.age(now))
+        self.known.get(id).map_or(Duration::ZERO, |known| known.age.at(now))
     }
 
     /// Messages that wait for a turn and are older than `limit`, or for the first time older than
@@ -308,7 +314,7 @@ impl<N> Index<N> {
     ) -> (Vec<QueueId>, Option<Duration>) {
         let (mut found, mut next) = (Vec::new(), None::<Duration>);
         for (id, known) in self.known.iter_mut().filter(|(_, known)| known.waits_for_a_turn()) {
-            let age = known.age(now);
+            let age = known.age.at(now);
             let warning = warning.filter(|_| !known.warned);
             let is_overdue = age > limit || warning.is_some_and(|warning| age >= warning);
             if is_overdue && found.len() < most {

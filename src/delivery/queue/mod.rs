@@ -7,5 +7,5 @@ mod index;
 mod schedule;
 
 pub(super) use arrivals::Arrivals;
-pub(super) use index::{Index, Lane, Taken};
+pub(super) use index::{Age, Index, Lane, Taken};
 pub(super) use schedule::{RetrySchedule, hash};

@@ -21,7 +21,7 @@ fn index(names: &[&str], now: Instant) -> Index<&'static str> {
 
 fn take(index: &mut Index<&'static str>, now: Instant) -> Option<QueueId> {
     index.wake(now);
-    index.take(LANE, now).map(|taken| taken.id)
+    index.take(LANE).map(|taken| taken.id)
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn a_message_is_with_one_deliverer_at_a_time() {
     assert!(take(&mut index, now).is_some());
     index.flush();
     assert_eq!(take(&mut index, now), None);
-    assert!(index.take_this(&id("a"), now).is_none());
+    assert!(index.take_this(&id("a")).is_none());
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn what_is_forgotten_does_not_come_back_and_what_was_kept_for_it_goes_too() {
     index.forget(&id("b"));
     assert_eq!((take(&mut index, now + MINUTE), index.len()), (None, 0));
     index.learn(id("a"), LANE, Duration::ZERO, false, now);
-    assert!(index.take(LANE, now).unwrap().note.is_none());
+    assert!(index.take(LANE).unwrap().note.is_none());
 }
 
 #[test]
@@ -129,8 +129,8 @@ fn lanes_do_not_wait_for_each_other() {
     let now = Instant::now();
     let mut index = index(&["a"], now);
     index.learn(id("b"), Lane(1), Duration::ZERO, false, now);
-    assert_eq!(index.take(Lane(1), now).unwrap().id, id("b"));
-    assert!(index.take(Lane(1), now).is_none());
+    assert_eq!(index.take(Lane(1)).unwrap().id, id("b"));
+    assert!(index.take(Lane(1)).is_none());
     index.put_back(&id("b"));
     assert_eq!((index.backlog(LANE), index.backlog(Lane(1))), (1, 1));
 }
