@@ -22,6 +22,8 @@ pub(super) struct Config {
     pub(super) bounce_limit: Option<u64>,
     pub(super) delay_warning: Option<Duration>,
     pub(super) bounce_to: bool,
+    /// One of the files makes no sense.
+    pub(super) broken: bool,
 }
 
 /// A line of `remotes`.
@@ -57,6 +59,7 @@ impl Config {
             bounce_limit: None,
             delay_warning: None,
             bounce_to: false,
+            broken: false,
         }
     }
 
@@ -108,7 +111,7 @@ impl Config {
         for (name, value) in [
             ("me", Some("me.example".to_owned())),
             ("remotes", Some(remotes)),
-            ("pausetime", seconds(self.pause)),
+            ("pausetime", if self.broken { Some("soon".to_owned()) } else { seconds(self.pause) }),
             ("maxpause", seconds(self.max_pause)),
             ("queuelifetime", seconds(self.lifetime)),
             ("sendtimeout", self.send_timeout.and_then(seconds)),

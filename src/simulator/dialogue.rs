@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::io::DuplexStream;
 
 use super::network::Wire;
-use super::plan::{Break, Phase, Treat, Word};
+use super::plan::{Break, Phase, SECOND, Treat, Word};
 use super::post;
 use super::record::What;
 use super::talk::{Going, Talk};
@@ -134,7 +134,11 @@ impl Dialogue {
         let (link, mood) = (self.link, self.world.mood(self.server));
         self.world.note(What::Login { link });
         self.talk.reach(Phase::Login).await?;
-        self.talk.pause(mood.ponders).await?;
+        if mood.ponders < SECOND {
+            self.talk.pause(mood.ponders).await?;
+        } else {
+            self.talk.trouble_with(Phase::Login, Break::Slow(mood.ponders)).await?;
+        }
         if mood.login == Word::Leave {
             return self.talk.trouble_with(Phase::Login, Break::Leave).await;
         }

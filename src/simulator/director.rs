@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use tokio::time::{sleep, sleep_until};
 
 use super::config::Config;
-use super::plan::{Act, HOUR, How, Letter, MINUTE, Mood, SECOND};
+use super::plan::{Act, HOUR, How, Letter, MINUTE, Mood, Part, SECOND};
 use super::post::{self, Message, Report};
 use super::record::What;
 use super::world::{World, clock};
@@ -16,16 +16,24 @@ use crate::mail::{Address, DeliveryRequest, Recipients, ReversePath};
 use crate::spool::Stamp;
 use crate::submit::{Submission, Submitter};
 
+/// The process that hands mail in, or the first of many.
+const CLIENT: u32 = 1000;
+
 impl World {
     /// Has the acts of the plan happen, then lets everything be well until nothing waits, and stops.
     pub(super) async fn direct(&self) {
         tokio::select! {
+            biased;
             () = self.long.notified() => {}
             () = self.play() => {}
         }
         for server in 0..self.plan.servers.len() {
             self.set_mood(server, Mood::well());
         }
+        for part in Part::ALL {
+            self.unjam(part);
+        }
+        self.mend();
         let patience = self.patience();
         let begun = self.now();
         let mut step = SECOND;
@@ -66,12 +74,9 @@ impl World {
         match act {
             Act::Mail(letter) => self.hand_in(letter),
             Act::Mood(server, mood) => self.set_mood(*server, mood.clone()),
-            Act::Configure(config) => {
-                config.write(&self.directories.config);
-                let at = self.now();
-                self.change(|facts| facts.configs.push((at, config.clone())));
-                self.note(What::Configured);
-            }
+            Act::Configure(config) => self.configure(config.clone()),
+            Act::Jam(part) => self.jam(*part),
+            Act::Unjam(part) => self.unjam(*part),
             Act::Crash(rest) => {
                 self.rest.set(*rest);
                 self.killed.notify_one();
@@ -106,6 +111,42 @@ impl World {
         }
     }
 
+    fn configure(&self, config: Config) {
+        config.write(&self.directories.config);
+        let at = self.now();
+        self.change(|facts| facts.configs.push((at, config)));
+        self.note(What::Configured);
+    }
+
+    /// Puts control files right that cannot be used.
+    fn mend(&self) {
+        let config = self.facts().config().clone();
+        if config.broken {
+            self.configure(Config { broken: false, ..config });
+        }
+    }
+
+    /// Puts a file in the place of a folder: nothing in it can be read or written.
+    fn jam(&self, part: Part) {
+        let (folder, aside) =
+            (self.file(part.name()), self.file(&format!("{}.aside", part.name())));
+        if !aside.exists() {
+            fs::rename(&folder, aside).expect("it is there");
+            fs::write(folder, "").expect("there is room");
+            self.note(What::Jammed(part));
+        }
+    }
+
+    fn unjam(&self, part: Part) {
+        let (folder, aside) =
+            (self.file(part.name()), self.file(&format!("{}.aside", part.name())));
+        if aside.exists() {
+            fs::remove_file(&folder).expect("it is there");
+            fs::rename(aside, folder).expect("it is there");
+            self.note(What::Unjammed(part));
+        }
+    }
+
     fn set_mood(&self, server: usize, mood: Mood) {
         let at = self.now();
         self.change(|facts| facts.change_mood(server, mood, at));
@@ -131,10 +172,11 @@ impl World {
         Submitter { directories, kernel_name: None, stamp, uid: 0, queue_program: None }
     }
 
-    /// Hands a letter in, as any program would.
+    /// Hands a letter in, as any program would. It is no mail where it cannot be written.
     fn hand_in(&self, letter: &Letter) {
         let number = self.letters.borrow().len();
         self.letters.borrow_mut().push(letter.clone());
+        self.change(|facts| facts.letters.push(None));
         let sender = if letter.null { String::new() } else { post::sender(number) };
         let recipients = (0..letter.recipients.len()).map(|nth| {
             let address = post::recipient(number, nth);
@@ -148,10 +190,14 @@ impl World {
             head: b"",
             body: &mut text.as_bytes(),
         };
-        let pid = 1000 + u32::try_from(number).expect("it is a small number");
+        let nth = u32::try_from(number).expect("it is a small number");
+        let pid = if self.plan.one_client { CLIENT } else { CLIENT + nth };
         self.handing_in.set(true);
-        self.submitter(pid).accept(&self.spool, submission).expect("the spool can be written");
+        let taken = self.submitter(pid).accept(&self.spool, submission);
         self.handing_in.set(false);
+        if let Err(error) = taken {
+            self.note(What::NotTaken(self.placeless(&error.to_string())));
+        }
     }
 
     /// A message got its name in the queue, whoever wrote it.
@@ -166,6 +212,7 @@ impl World {
         let letter = self.letters.borrow().last().filter(|_| self.handing_in.get()).cloned();
         let how = letter.as_ref().map_or(self.plan.reports, |letter| letter.how);
         if let Some(letter) = &letter {
+            message.asks = !letter.request.is_empty();
             message.silent =
                 letter.request.contains("NOTIFY") && !letter.request.contains("FAILURE");
         }
@@ -175,10 +222,11 @@ impl World {
         self.change(|facts| {
             number = facts.add(message);
             if letter.is_some() {
-                facts.letters.push(number);
+                *facts.letters.last_mut().expect("it was pushed") = Some(number);
             }
+            facts.told.extend(failure.then_some(at));
             for (letter, nth) in post::named(&text).filter(|_| failure) {
-                let about = facts.letters[letter];
+                let about = facts.letters[letter].expect("only mail is reported on");
                 let recipient = &mut facts.messages[about].recipients[nth];
                 recipient.reported = true;
                 recipient.reported_at.get_or_insert(at);

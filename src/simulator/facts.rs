@@ -6,16 +6,19 @@ use std::time::Duration;
 
 use super::config::Config;
 use super::network::Wire;
-use super::news::{News, State};
-use super::plan::{Break, Mood, Phase, Word, host};
+use super::news::News;
+use super::plan::{Break, Mood, Phase, Word};
 use super::post::Message;
-use super::record::{Copy, What};
+use super::record::{Copy, Said, What};
 
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     pub(super) messages: Vec<Message>,
-    /// The message of each letter.
-    pub(super) letters: Vec<usize>,
+    /// The message of each letter; none where it was not taken.
+    pub(super) letters: Vec<Option<usize>>,
+    /// Folders that cannot be used, and when the last one could be again.
+    pub(super) jams: usize,
+    pub(super) unjammed: Duration,
     pub(super) by_id: BTreeMap<String, usize>,
     by_mark: BTreeMap<String, usize>,
     pub(super) links: Vec<Link>,
@@ -26,6 +29,8 @@ pub(super) struct Facts {
     pub(super) adopted: usize,
     pub(super) daemon: Daemon,
     pub(super) words: Vec<Said>,
+    /// When senders were told that their mail has failed.
+    pub(super) told: Vec<Duration>,
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +43,8 @@ pub(super) struct Daemon {
     pub(super) watched: bool,
     /// When everything was last to be tried.
     pub(super) flushed: Duration,
+    /// When nothing was under way any more, last.
+    pub(super) idle: Option<Duration>,
     /// When the trigger was last heard.
     pub(super) pulled: Option<Duration>,
     /// Sessions that failed or broke: whoever waited for one of them waits anew.
@@ -53,7 +60,7 @@ pub(super) struct Server {
     mood_since: Duration,
     /// Connections that are in trouble and not closed yet, and when the last one was.
     troubled: usize,
-    troubled_until: Duration,
+    pub(super) troubled_until: Duration,
     /// Failures since a session was last open, and when the last one was.
     pub(super) failures: u32,
     pub(super) failed: Duration,
@@ -85,22 +92,14 @@ pub(super) struct Link {
     pub(super) asked: BTreeSet<String>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Login {
     pub(super) begun: Duration,
     /// When it was known not to succeed.
     pub(super) failed: Option<Duration>,
     pub(super) accepted: bool,
-}
-
-/// A server's word on recipients.
-#[derive(Clone, Debug)]
-pub(super) struct Said {
-    pub(super) at: Duration,
-    pub(super) link: usize,
-    pub(super) addresses: Vec<String>,
-    pub(super) code: u16,
-    end: u64,
+    /// The server has said so.
+    pub(super) refused: bool,
 }
 
 impl Server {
@@ -205,17 +204,22 @@ impl Facts {
                 self.daemon.watched = false;
                 self.know(|_| true, at);
             }
+            What::Jammed(_) => self.jams += 1,
+            What::Unjammed(_) => {
+                self.jams -= 1;
+                self.unjammed = at;
+            }
             What::Told { message, whole } => self.told(*message, *whole, at),
             What::Visited { link } => self.links[*link].visited = true,
             What::Troubled { link, how: Break::Leave, phase: Phase::Login } => self.left(*link),
             What::Troubled { link, how, .. } if *how != Break::Leave => self.trouble(*link),
             What::TurnedAway { link, crowd } => self.links[*link].crowded = *crowd,
             What::Login { link } => {
-                self.links[*link].login = Some(Login { begun: at, failed: None, accepted: false });
+                self.links[*link].login = Some(Login { begun: at, ..Login::default() });
             }
             What::LoggedIn { link, accepted } => {
                 if let Some(login) = &mut self.links[*link].login {
-                    login.accepted = *accepted;
+                    (login.accepted, login.refused) = (*accepted, !accepted);
                     login.failed = (!accepted).then_some(at);
                 }
             }
@@ -224,7 +228,7 @@ impl Facts {
                 let server = self.server_of(*link);
                 self.servers[server].recover(at);
             }
-            What::Quit { link } => self.links[*link].quit = true,
+            What::Quit { link } | What::Tired { link } => self.links[*link].quit = true,
             What::Asked { link, address } => {
                 self.links[*link].asked.insert(address.clone());
             }
@@ -249,17 +253,15 @@ impl Facts {
     }
 
     fn begin(&mut self, at: Duration) {
-        self.daemon.life += 1;
+        let Daemon { life, watched, .. } = self.daemon;
         self.daemon = Daemon {
-            life: self.daemon.life,
+            life: life + 1,
             since: at,
             runs: true,
-            stops: false,
-            watched: self.daemon.watched,
+            watched,
             flushed: at,
-            pulled: None,
-            setbacks: 0,
             ends: std::mem::take(&mut self.daemon.ends),
+            ..Daemon::default()
         };
         self.adopted = self.configs.len() - 1;
         self.servers.iter_mut().for_each(|server| server.recover(at));
@@ -272,16 +274,18 @@ impl Facts {
         (server.mood, server.mood_since) = (mood, at);
     }
 
-    /// The server has said 421 to a login. Where it has other sessions of ours, these are too many, and the
-    /// login is not to blame.
+    /// The server has said 421 to a login: where it has other sessions of ours, the login is not to blame.
     fn left(&mut self, link: usize) {
-        let (server, life) = (self.links[link].server, self.links[link].life);
-        let is_other = |(number, other): (usize, &Link)| {
-            number != link && other.server == server && other.is_in_use(life)
-        };
-        if self.links.iter().enumerate().any(is_other) {
+        if self.has_others(link) {
             self.links[link].login = None;
         }
+    }
+
+    /// The server has other sessions of this daemon.
+    fn has_others(&self, link: usize) -> bool {
+        let Link { server, life, .. } = self.links[link];
+        let mut links = self.links.iter().enumerate().filter(|(number, _)| *number != link);
+        links.any(|(_, other)| other.server == server && other.is_in_use(life))
     }
 
     /// Something hangs at the server that the daemon has to sit out.
@@ -295,14 +299,16 @@ impl Facts {
     }
 
     fn close(&mut self, link: usize, at: Duration) {
-        let Link { server, life, open, quit, troubled, .. } = self.links[link];
+        let Link { server, life, open, quit, troubled, crowded, .. } = self.links[link];
+        // Where it has others, one that is too many is no failure.
+        let is_failure = !(open && quit || crowded && self.has_others(link));
         let one = &mut self.links[link];
         one.closed = Some(at);
         if let Some(login) = one.login.as_mut().filter(|login| !login.accepted) {
             login.failed.get_or_insert(at);
         }
         // A session that failed is no line about the messages that were to go over it.
-        for message in self.messages.iter_mut().filter(|one| one.bound_for == Some(server)) {
+        for message in self.messages.iter_mut().filter(|one| one.is_bound_for(server)) {
             message.last = at;
         }
         let server = &mut self.servers[server];
@@ -310,7 +316,7 @@ impl Facts {
             server.troubled -= 1;
             server.troubled_until = at;
         }
-        if !(open && quit) && life == self.daemon.life {
+        if is_failure && life == self.daemon.life {
             server.failures += 1;
             server.failed = at;
             self.daemon.setbacks += 1;
@@ -358,6 +364,10 @@ impl Facts {
                 self.adopted = self.configs.len() - 1;
                 return;
             }
+            News::Complete => {
+                self.daemon.idle = Some(at);
+                return;
+            }
             News::Offered { id, .. }
             | News::Verdict { id, .. }
             | News::Owed { id }
@@ -365,26 +375,8 @@ impl Facts {
             | News::Aside { id } => id,
             _ => return,
         };
-        let Some(message) = self.by_id.get(id).map(|at| &mut self.messages[*at]) else { return };
-        match news {
-            News::Offered { host: name, .. } => {
-                message.last = at;
-                message.offers += 1;
-                message.first = message.first.min(at);
-                message.owed = false;
-                message.bound_for = (0..self.servers.len()).find(|server| host(*server) == name);
-            }
-            News::Verdict { to, state, .. } => {
-                message.last = at;
-                message.bound_for = None;
-                let mut recipients = message.recipients.iter_mut();
-                if let Some(one) = recipients.find(|one| one.address == to) {
-                    one.refused |= state == State::Failed;
-                }
-            }
-            News::Owed { .. } => message.owed = true,
-            News::Warned { .. } => message.warned = true,
-            _ => message.aside = true,
+        if let Some(message) = self.by_id.get(id) {
+            self.messages[*message].hear(news, at);
         }
     }
 
@@ -397,6 +389,9 @@ impl Facts {
             self.links.iter().rev().filter(|link| {
                 link.life == self.daemon.life && link.closed.is_none() && link.troubled
             });
-        links.any(|link| message.recipients.iter().any(|one| link.asked.contains(&one.address)))
+        links.any(|link| {
+            let is_asked = message.recipients.iter().any(|one| link.asked.contains(&one.address));
+            is_asked || message.is_bound_for(link.server)
+        })
     }
 }

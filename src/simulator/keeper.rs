@@ -56,6 +56,7 @@ pub(super) async fn keep(world: Rc<World>) {
 /// Returns when the daemon is to die: at once, or because it does not stop at the end.
 async fn killed(world: &World) {
     tokio::select! {
+        biased;
         () = world.killed.notified() => {}
         () = world.meter.reached.notified() => {}
     }
@@ -111,7 +112,7 @@ impl Write for Lines {
             let line = String::from_utf8_lossy(&self.rest[..end]).into_owned();
             self.rest.drain(..=end);
             if let Some(world) = self.world.upgrade() {
-                world.note(What::Logged(line));
+                world.note(What::Logged(world.placeless(&line)));
             }
         }
         Ok(bytes.len())

@@ -70,6 +70,7 @@ impl<'a> News<'a> {
             "deferred" => verdict(State::Deferred),
             "failed" => verdict(State::Failed),
             "bounce-waits" => Some(Self::Owed { id: id()? }),
+            "trouble" if line.contains("cannot bounce") => Some(Self::Owed { id: id()? }),
             "delay-warning" => Some(Self::Warned { id: id()? }),
             "configured" => Some(Self::Configured),
             "remote-failed" => Some(Self::RemoteFailed { remote: field(line, "remote")? }),

@@ -16,6 +16,8 @@ pub(super) struct Plan {
     pub(super) config: Config,
     /// The daemon is told of names in the queue.
     pub(super) watched: bool,
+    /// All letters are handed in by one process, else each by its own.
+    pub(super) one_client: bool,
     /// How it hears of the reports that it queues itself.
     pub(super) reports: How,
     /// In the order of time.
@@ -167,6 +169,9 @@ pub(super) enum Act {
     Mail(Letter),
     Mood(usize, Mood),
     Configure(Config),
+    /// A folder of the spool cannot be used.
+    Jam(Part),
+    Unjam(Part),
     /// The daemon is killed and started again after so long.
     Crash(Duration),
     /// It is killed at this event of the network from now, counted from 1.
@@ -178,6 +183,29 @@ pub(super) enum Act {
     Rescan,
     /// Names are not told any more, until the daemon is started again.
     Unwatch,
+}
+
+/// A folder of the spool without which something does not work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Nothing new can be written, no report either.
+    Tmp,
+    /// Nobody can be marked as served.
+    Status,
+    /// Nothing can be set aside.
+    Failed,
+}
+
+impl Part {
+    pub(super) const ALL: [Self; 3] = [Self::Tmp, Self::Status, Self::Failed];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Tmp => "tmp",
+            Self::Status => "status",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);

@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use super::plan::{Fate, Letter};
+use super::news::{News, State};
+use super::plan::{Fate, Letter, host};
 use super::record::Copy;
 
 /// `bounceto`.
@@ -23,6 +24,8 @@ pub(super) struct Message {
     pub(super) recipients: Vec<Recipient>,
     /// Nobody is to hear of its failure.
     pub(super) silent: bool,
+    /// Its sender has asked for something: it has a journal before it is tried.
+    pub(super) asks: bool,
     pub(super) report: Option<Report>,
     /// When the daemon knows of it at the latest.
     pub(super) known: Option<Duration>,
@@ -33,7 +36,7 @@ pub(super) struct Message {
     /// Its sender was warned.
     pub(super) warned: bool,
     /// The server that it was last offered to, while it is not known what came of that.
-    pub(super) bound_for: Option<usize>,
+    bound_for: Option<String>,
     /// The daemon has said that it sets it aside.
     pub(super) aside: bool,
     /// The daemon has said that its sender is told later, and did not offer it to a server since.
@@ -80,6 +83,7 @@ impl Message {
             null: sender.is_empty(),
             recipients: lines.map(recipient).collect(),
             silent: false,
+            asks: false,
             report,
             known: None,
             offers: 0,
@@ -90,6 +94,35 @@ impl Message {
             aside: false,
             owed: false,
         }
+    }
+
+    /// The daemon has said something of it.
+    pub(super) fn hear(&mut self, news: News<'_>, at: Duration) {
+        match news {
+            News::Offered { host, .. } => {
+                self.last = at;
+                self.offers += 1;
+                self.first = self.first.min(at);
+                self.owed = false;
+                self.bound_for = Some(host.to_owned());
+            }
+            News::Verdict { to, state, .. } => {
+                self.last = at;
+                self.bound_for = None;
+                let mut recipients = self.recipients.iter_mut();
+                if let Some(one) = recipients.find(|one| one.address == to) {
+                    one.refused |= state == State::Failed;
+                }
+            }
+            News::Owed { .. } => self.owed = true,
+            News::Warned { .. } => self.warned = true,
+            News::Aside { .. } => self.aside = true,
+            News::Configured | News::Complete | News::RemoteFailed { .. } | News::Anomaly => {}
+        }
+    }
+
+    pub(super) fn is_bound_for(&self, server: usize) -> bool {
+        self.bound_for.as_ref().is_some_and(|name| *name == host(server))
     }
 
     /// Somebody of it waits for a server.

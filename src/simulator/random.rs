@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::config::{Config, Line};
 use super::draw::Draw;
 use super::plan::{
-    Act, Fate, HOUR, How, Letter, MINUTE, Mood, Nature, Plan, Reach, SECOND, Treat, Word,
+    Act, Fate, HOUR, How, Letter, MINUTE, Mood, Nature, Part, Plan, Reach, SECOND, Treat, Word,
 };
 
 /// What the parts of a world have in common.
@@ -33,6 +33,7 @@ pub(super) fn plan(seed: u64) -> Plan {
     let mut frame = Frame { draw, servers, natures, pause, end, rate, acts: Vec::new() };
     let config = frame.config();
     let watched = frame.draw.chance(75);
+    let one_client = frame.draw.chance(20);
     let reports = frame.how();
     for server in 0..servers {
         frame.moods(server);
@@ -42,9 +43,10 @@ pub(super) fn plan(seed: u64) -> Plan {
     }
     frame.edits(&config);
     frame.fates_of_the_daemon(watched);
+    frame.jams();
     let Frame { mut acts, natures, .. } = frame;
     acts.sort_by_key(|(at, _)| *at);
-    Plan { seed, servers: natures, config, watched, reports, acts, peace: end }
+    Plan { seed, servers: natures, config, watched, one_client, reports, acts, peace: end }
 }
 
 fn nature(draw: &mut Draw) -> Nature {
@@ -90,6 +92,7 @@ impl Frame {
             bounce_limit: draw.pick(&[None, None, None, Some(1), Some(2), Some(5)]),
             delay_warning: draw.chance(40).then_some(warning),
             bounce_to: draw.chance(15),
+            broken: false,
         }
     }
 
@@ -224,7 +227,9 @@ impl Frame {
     fn edits(&mut self, config: &Config) {
         let mut config = config.clone();
         for _ in 0..self.draw.pick(&[0, 0, 0, 1, 2]) {
-            match self.draw.below(6) {
+            config.broken = false;
+            match self.draw.below(7) {
+                6 => config.broken = true,
                 0 => config.remotes.rotate_left(1),
                 1 if config.remotes.len() > 1 => drop(config.remotes.pop()),
                 2 => {
@@ -245,6 +250,15 @@ impl Frame {
                 1 => self.acts.push((at, Act::Mail(Letter::plain()))),
                 _ => {}
             }
+        }
+    }
+
+    /// The disk is full, or somebody has taken a right away.
+    fn jams(&mut self) {
+        for part in Part::ALL.into_iter().filter(|_| self.draw.chance(4)).collect::<Vec<_>>() {
+            let (at, lasts) = (self.time(), self.while_());
+            self.acts.push((at, Act::Jam(part)));
+            self.acts.push((at + lasts, Act::Unjam(part)));
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::network::Wire;
-use super::plan::{Break, Phase, host};
+use super::plan::{Break, Part, Phase, host};
 
 /// An event. Connections (`link`), messages and servers are numbers.
 #[derive(Clone, Debug)]
@@ -37,6 +37,10 @@ pub(super) enum What {
     },
     /// Other control files are on the disk.
     Configured,
+    /// A letter was not taken in, and whoever sent it was told.
+    NotTaken(String),
+    Jammed(Part),
+    Unjammed(Part),
     Mood {
         server: usize,
     },
@@ -66,6 +70,10 @@ pub(super) enum What {
     },
     /// The first MAIL of a session: for the client it is open.
     Opened {
+        link: usize,
+    },
+    /// The server closes a session that was silent for too long.
+    Tired {
         link: usize,
     },
     /// The client takes leave.
@@ -101,6 +109,16 @@ pub(super) enum What {
         link: usize,
     },
     Logged(String),
+}
+
+/// A server's word on recipients.
+#[derive(Clone, Debug)]
+pub(super) struct Said {
+    pub(super) at: Duration,
+    pub(super) link: usize,
+    pub(super) addresses: Vec<String>,
+    pub(super) code: u16,
+    pub(super) end: u64,
 }
 
 /// A copy of a message that a server has for somebody.
@@ -154,6 +172,7 @@ pub(super) fn line(at: Duration, what: &What, server: impl Fn(usize) -> usize) -
             format!("  {} login {}", link(*on), if *accepted { "accepted" } else { "refused" })
         }
         What::Opened { link: on } => format!("  {} MAIL", link(*on)),
+        What::Tired { link: on } => format!("  {} closed, as it was silent", link(*on)),
         What::Quit { link: on } => format!("  {} QUIT", link(*on)),
         What::Asked { link: on, address } => format!("  {} RCPT {address}", link(*on)),
         What::Said { link: on, addresses, code, .. } => {
@@ -166,6 +185,9 @@ pub(super) fn line(at: Duration, what: &What, server: impl Fn(usize) -> usize) -
         }
         What::Closed { link: on } => format!("  {} closed by the client", link(*on)),
         What::Queued { message, id } => format!("m{message} is queued: {id}"),
+        What::NotTaken(error) => format!("a letter is not taken: {error}"),
+        What::Jammed(part) => format!("{}/ cannot be used", part.name()),
+        What::Unjammed(part) => format!("{}/ can be used again", part.name()),
         What::Told { message, whole } => {
             format!("m{message} is told{}", if *whole { " as whole" } else { "" })
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::config::{Config, Line};
 use super::plan::{
-    Act, Fate, HOUR, How, Letter, MINUTE, Mood, Nature, Plan, Reach, SECOND, Treat, Word,
+    Act, Fate, HOUR, How, Letter, MINUTE, Mood, Nature, Part, Plan, Reach, SECOND, Treat, Word,
 };
 use super::world;
 
@@ -15,6 +15,7 @@ fn world(servers: usize) -> Plan {
         servers: vec![Nature::usual(); servers],
         config: Config::of((0..servers).map(Line::of).collect()),
         watched: true,
+        one_client: false,
         reports: How::Linked,
         acts: Vec::new(),
         peace: HOUR,
@@ -97,6 +98,19 @@ fn a_warning_never_takes_the_place_of_a_report_of_failure() {
 }
 
 #[test]
+fn a_report_that_cannot_be_written_leaves_its_room_and_its_hour_to_others() {
+    let mut plan = world(1);
+    plan.config.bounce_limit = Some(1);
+    plan.mood(Duration::ZERO, 0, Mood { reach: Reach::Refused, ..Mood::well() })
+        .mail(SECOND, Letter::to(Fate::of(Treat::Refuse)))
+        .at(10 * SECOND, Act::Jam(Part::Tmp))
+        .mood(20 * SECOND, 0, Mood::well())
+        .at(10 * MINUTE, Act::Unjam(Part::Tmp))
+        .mail(20 * MINUTE, Letter::to(Fate::of(Treat::Refuse)))
+        .must_be_lawful();
+}
+
+#[test]
 fn a_servers_word_on_a_recipient_is_kept_though_another_remote_cannot_be_reached() {
     world(2)
         .mood(Duration::ZERO, 1, Mood { reach: Reach::Refused, ..Mood::well() })
@@ -132,6 +146,18 @@ fn while_a_login_is_refused_one_is_tried_in_each_pause() {
 }
 
 #[test]
+fn a_login_that_is_refused_beside_other_sessions_is_not_tried_again_at_once() {
+    let mut plan = world(1);
+    plan.config.remotes[0].login = true;
+    let refuses = Mood { login: Word::Never, ponders: SECOND, ..Mood::well() };
+    plan.mails(SECOND, 2, &Letter::to(Fate::of(Treat::Hold(4 * MINUTE))))
+        .mood(5 * SECOND, 0, refuses)
+        .mails(6 * SECOND, 4, &Letter::plain())
+        .mood(30 * MINUTE, 0, Mood::well())
+        .must_be_lawful();
+}
+
+#[test]
 fn a_server_that_turns_a_session_away_while_another_is_idle_has_not_failed() {
     let mut plan = world(1);
     // The second session is dialled when the first has taken a quarter of a second, and is turned away
@@ -161,6 +187,21 @@ fn connections_are_counted_across_a_change_of_the_configuration() {
         .at(10 * SECOND, Act::Configure(changed))
         .at(11 * SECOND, Act::Reload)
         .mail(12 * SECOND, Letter::plain())
+        .must_be_lawful();
+}
+
+#[test]
+fn a_limit_outlives_control_files_that_cannot_be_read() {
+    let mut plan = world(1);
+    plan.config.rate = Some((1, 1));
+    let (good, bad) = (plan.config.clone(), Config { broken: true, ..plan.config.clone() });
+    let at = Duration::from_millis;
+    plan.mail(SECOND, Letter::plain())
+        .at(at(1200), Act::Configure(bad))
+        .at(at(1200), Act::Reload)
+        .at(at(1400), Act::Configure(good))
+        .at(at(1400), Act::Reload)
+        .mail(at(1500), Letter::plain())
         .must_be_lawful();
 }
 

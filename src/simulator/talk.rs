@@ -110,7 +110,13 @@ impl Talk {
         let reading = self.io.read_until(b'\n', &mut line);
         let idle = self.nature.idle.filter(|_| is_idle);
         let read = match idle {
-            Some(idle) => timeout(idle, reading).await.ok()?,
+            Some(idle) => {
+                let read = timeout(idle, reading).await.ok();
+                if read.is_none() {
+                    self.world.note(What::Tired { link: self.wire.number });
+                }
+                read?
+            }
             None => reading.await,
         };
         if read.ok()? == 0 {

@@ -265,6 +265,11 @@ impl World {
         }
     }
 
+    /// A text without the folder of this world, which has another name each time.
+    pub(super) fn placeless(&self, text: &str) -> String {
+        text.replace(&*self.folder.path().to_string_lossy(), "")
+    }
+
     /// True when nothing waits.
     pub(super) fn is_empty(&self) -> bool {
         fs::read_dir(self.spool.queue()).expect("there is a queue").next().is_none()

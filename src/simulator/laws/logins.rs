@@ -35,21 +35,22 @@ impl Judge for Logins {
             let Some(other) = other.login else { continue };
             let text = if is_new {
                 let Some(failed) = other.failed else { continue };
-                let asked_anew = facts
-                    .daemon
-                    .flushed
-                    .max(facts.configs.last().map_or(Duration::ZERO, |one| one.0));
-                if asked_anew > other.begun || view.at >= failed + pause {
+                // One that got no answer was tried when it was begun.
+                let tried = if other.refused { failed } else { other.begun };
+                let changed = facts.configs.last().map_or(Duration::ZERO, |(at, _)| *at);
+                let asked_anew = facts.daemon.flushed.max(changed) > other.begun;
+                if asked_anew || view.at >= tried + pause {
                     continue;
                 }
-                format!(
-                    "login #{link} at {:?} after #{number} failed",
-                    view.at.saturating_sub(failed)
-                )
+                let after = view.at.saturating_sub(tried);
+                format!("login #{link} came {after:?} after #{number}, which failed")
             } else {
-                // It was begun while this one, which fails now, was not known to.
+                // It was begun while this one, which fails now, was not known to; what says something new is
+                // asked anew.
                 let beside = other.begun > login.begun && other.begun < view.at;
-                if !beside || facts.daemon.flushed > login.begun {
+                let changed =
+                    facts.configs.iter().any(|(at, _)| *at >= login.begun && *at <= other.begun);
+                if !beside || changed || facts.daemon.flushed > login.begun {
                     continue;
                 }
                 format!("login #{number} was begun beside #{link}, which fails")
@@ -96,7 +97,7 @@ impl Judge for Edits {
         let What::Asked { link, address } = what else { return };
         let facts = view.facts;
         let Some((letter, _)) = post::place(address) else { return };
-        let Some(message) = facts.letters.get(letter) else { return };
+        let Some(Some(message)) = facts.letters.get(letter) else { return };
         let came = facts.messages[*message].queued;
         let server = facts.server_of(*link);
         let until = facts.configs.iter().skip(1).map(|(at, _)| *at).chain([Duration::MAX]);

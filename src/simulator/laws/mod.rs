@@ -33,6 +33,8 @@ pub(super) enum Law {
     Starving,
     /// A message is given up when its time is over.
     GivingUp,
+    /// A sender is told of a failure as soon as that can be written and `bouncelimit` has room.
+    Telling,
     /// A login that is refused is not tried again within the pause, nor side by side.
     Logins,
     Connections,

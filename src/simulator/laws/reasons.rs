@@ -6,10 +6,9 @@ use std::fs;
 use std::time::Duration;
 
 use super::{Breach, Judge, Law, View};
-use crate::simulator::facts::Said;
 use crate::simulator::news::News;
 use crate::simulator::plan::{Phase, host};
-use crate::simulator::record::What;
+use crate::simulator::record::{Said, What};
 use crate::simulator::world::EPOCH;
 
 #[derive(Default)]
@@ -23,7 +22,7 @@ pub(super) struct Reasons {
 impl Judge for Reasons {
     fn see(&mut self, what: &What, view: View<'_>, found: &mut Vec<Breach>) {
         match what {
-            What::Said { addresses, .. } => {
+            What::Said { addresses, .. } if view.facts.jams == 0 => {
                 self.fresh.insert(view.facts.words.len() - 1);
                 self.maybe.retain(|one| !addresses.contains(one));
             }
@@ -32,7 +31,9 @@ impl Judge for Reasons {
             What::Troubled { link, phase: Phase::Text, .. } => {
                 self.maybe.extend(view.facts.links[*link].asked.iter().cloned());
             }
-            What::Crashed | What::Stopped => self.fresh.clear(),
+            // What cannot be written is written later.
+            What::Crashed | What::Stopped | What::Jammed(_) => self.fresh.clear(),
+
             What::Logged(line) => match News::read(line) {
                 Some(News::Complete) => self.compare(view, found),
                 Some(News::Verdict { to, remote, reply, .. }) => {
@@ -76,7 +77,7 @@ impl Reasons {
 fn displaced(word: usize, said: &Said, address: &str, view: View<'_>) -> Option<String> {
     let facts = view.facts;
     let (letter, _) = crate::simulator::post::place(address)?;
-    let message = &facts.messages[*facts.letters.get(letter)?];
+    let message = &facts.messages[(*facts.letters.get(letter)?)?];
     let journal = fs::read_to_string(view.world.file("status").join(&message.id)).ok()?;
     let line = journal.lines().rev().find(|line| line.split('\t').nth(2) == Some(address))?;
     let mut fields = line.split('\t');

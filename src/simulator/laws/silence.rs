@@ -31,7 +31,7 @@ impl Judge for Silence {
                     found.extend(too_early(view));
                 }
             }
-            What::Stopped | What::Crashed => self.count(view, found),
+            What::Stopped | What::Crashed if view.facts.jams == 0 => self.count(view, found),
             _ => {}
         }
     }

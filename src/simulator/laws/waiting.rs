@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::{Breach, Judge, Law, View};
 use crate::simulator::config::Config;
 use crate::simulator::facts::Facts;
-use crate::simulator::plan::SECOND;
+use crate::simulator::plan::{HOUR, MINUTE, SECOND};
 use crate::simulator::post::Message;
 use crate::simulator::record::{Clock, What};
 
@@ -55,7 +55,11 @@ impl Judge for Waiting {
             } else {
                 (message.offers, ahead)
             };
-            let deadlines = [tried_by(facts, message, entry.1), given_up_by(facts, message)];
+            let deadlines = [
+                tried_by(facts, message, entry.1),
+                given_up_by(facts, message),
+                told_by(facts, message, waiting.all),
+            ];
             for (by, law) in deadlines.into_iter().flatten() {
                 if by < view.at && self.told.insert((*number, law)) {
                     let text = format!("m{number} has waited since {}", Clock(by));
@@ -74,14 +78,14 @@ impl Judge for Waiting {
 
 struct Waiters {
     all: u32,
-    /// Those that were looked at before: tried, or found to be old.
+    /// Those that stand in the line of what was tried: they were, or have a journal, or were found to be old.
     again: u32,
 }
 
 impl Waiters {
     fn count(facts: &Facts, open: &BTreeSet<usize>) -> Self {
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        let is_seen = |message: &Message| message.offers > 0 || message.warned;
+        let is_seen = |message: &Message| message.offers > 0 || message.warned || message.asks;
         let again = open.iter().filter(|number| is_seen(&facts.messages[**number])).count();
         Self { all: number(open.len()), again: number(again) }
     }
@@ -104,16 +108,27 @@ fn tried_by(facts: &Facts, message: &Message, ahead: u32) -> Option<(Duration, L
     if !message.wants_a_server() || facts.is_held(message) {
         return None;
     }
-    let (known, well) = (message.known?, all_well_since(facts)?);
     let own = match message.offers {
         0 => Duration::ZERO,
-        offers => message.last + facts.longest(|config| config.longest_pause(offers)),
+        // Whoever waited for a session that hung was only then done with all of its remotes.
+        offers => {
+            let troubles = facts.servers.iter().map(|server| server.troubled_until);
+            let last = troubles.max().map_or(message.last, |at| at.max(message.last));
+            last + facts.longest(|config| config.longest_pause(offers))
+        }
     };
-    let due = known.max(well).max(own).max(facts.daemon.since).max(rest_is_over(facts)?);
-    let between = facts.longest(Config::between);
-    let is_paced = !between.is_zero() && message.offers > 0;
+    let due = message.known?.max(own).max(facts.daemon.since);
+    let is_paced = message.offers > 0 && !facts.longest(Config::between).is_zero();
     let law = if is_paced { Law::Starving } else { Law::Waiting };
-    Some((due + between * TURNS * (ahead + 1) + DIALOGUE + SECOND * ahead, law))
+    Some((turn_by(facts, due, ahead)?, law))
+}
+
+/// When a message that is due has its turn, with so many ahead of it.
+fn turn_by(facts: &Facts, due: Duration, ahead: u32) -> Option<Duration> {
+    let can_be_had = all_well_since(facts)?.max(rest_is_over(facts)?);
+    let due = due.max(can_be_had).max(files_are_right_since(facts)?);
+    let turns = facts.longest(Config::between) * TURNS * (ahead + 1);
+    Some(due + turns + DIALOGUE + SECOND * ahead)
 }
 
 /// Since when every server that mail may go to is well and nothing hangs there.
@@ -126,6 +141,19 @@ fn all_well_since(facts: &Facts) -> Option<Duration> {
         since = since.max(facts.servers[server].well_since()?);
     }
     Some(since)
+}
+
+/// Since when the daemon can read its control files and write its spool: what it cannot, it tries again a
+/// minute later.
+fn files_are_right_since(facts: &Facts) -> Option<Duration> {
+    let (at, config) = facts.configs.last()?;
+    if config.broken || facts.jams > 0 {
+        return None;
+    }
+    let was_broken = facts.configs.iter().rev().nth(1).is_some_and(|(_, config)| config.broken);
+    let mended = if was_broken { *at + MINUTE } else { Duration::ZERO };
+    let written = if facts.unjammed.is_zero() { facts.unjammed } else { facts.unjammed + MINUTE };
+    Some(mended.max(written) + SECOND)
 }
 
 /// When a remote that may have failed is tried again, at the latest.
@@ -151,12 +179,28 @@ fn given_up_by(facts: &Facts, message: &Message) -> Option<(Duration, Law)> {
     if message.offers == 0 || message.last < facts.daemon.since || !message.wants_a_server() {
         return None;
     }
+    let right = files_are_right_since(facts)?;
     let lifetime = facts.longest(|config| config.lifetime);
     let pause = facts.longest(|config| config.max_pause.max(config.pause)) * 11 / 10;
     let hang = facts.longest(|config| config.send_timeout.unwrap_or(HANGING)) + HANGING / 2;
     let hangs = facts.links.iter().any(|link| link.troubled);
     // It has to be tried twice, however old it is.
-    let over = (message.queued + lifetime).max(message.first).max(facts.daemon.since);
+    let over = (message.queued + lifetime).max(message.first).max(facts.daemon.since).max(right);
     let by = over + pause + SWEEPS;
     Some((if hangs { by + hang } else { by }, Law::GivingUp))
+}
+
+/// When the sender of a message that was refused is told of it at the latest.
+fn told_by(facts: &Facts, message: &Message, ahead: u32) -> Option<(Duration, Law)> {
+    let is_owed = message.recipients.iter().any(|one| one.refused && !one.reported);
+    if !is_owed || message.null || message.silent || message.last < facts.daemon.since {
+        return None;
+    }
+    let limits = facts.configs.iter().map(|(_, config)| config.bounce_limit.unwrap_or(100));
+    let limit = usize::try_from(limits.min()?).ok().filter(|limit| *limit > 0)?;
+    // There is room an hour after the first of the last ones.
+    let room = facts.told.iter().rev().nth(limit - 1).map_or(Duration::ZERO, |told| *told + HOUR);
+    // Others of its recipients may still be under way.
+    let attempt = facts.daemon.idle.filter(|idle| *idle >= message.last)?;
+    Some((turn_by(facts, room.max(attempt) + MINUTE, ahead)?, Law::Telling))
 }
