@@ -177,7 +177,8 @@ impl World {
         let number = self.letters.borrow().len();
         self.letters.borrow_mut().push(letter.clone());
         self.change(|facts| facts.letters.push(None));
-        let sender = if letter.null { String::new() } else { post::sender(number) };
+        let sender =
+            if letter.null { String::new() } else { post::sender(number % self.plan.senders) };
         let recipients = (0..letter.recipients.len()).map(|nth| {
             let address = post::recipient(number, nth);
             Address::parse(address.as_bytes()).expect("it is an address")
@@ -218,13 +219,18 @@ impl World {
         }
         let at = self.now();
         let failure = message.report == Some(Report::Failure);
+        if message.report.is_some() {
+            let about = post::named(&text).next().expect("it is about somebody").0;
+            message.about = post::sender(about % self.plan.senders);
+        }
+        let told = failure.then(|| (message.about.clone(), at));
         let mut number = 0;
         self.change(|facts| {
             number = facts.add(message);
             if letter.is_some() {
                 *facts.letters.last_mut().expect("it was pushed") = Some(number);
             }
-            facts.told.extend(failure.then_some(at));
+            facts.told.extend(told);
             for (letter, nth) in post::named(&text).filter(|_| failure) {
                 let about = facts.letters[letter].expect("only mail is reported on");
                 let recipient = &mut facts.messages[about].recipients[nth];

@@ -29,8 +29,8 @@ pub(super) struct Facts {
     pub(super) adopted: usize,
     pub(super) daemon: Daemon,
     pub(super) words: Vec<Said>,
-    /// When senders were told that their mail has failed.
-    pub(super) told: Vec<Duration>,
+    /// Which senders were told that their mail has failed, and when.
+    pub(super) told: Vec<(String, Duration)>,
 }
 
 #[derive(Debug, Default)]

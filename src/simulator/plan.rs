@@ -18,6 +18,8 @@ pub(super) struct Plan {
     pub(super) watched: bool,
     /// All letters are handed in by one process, else each by its own.
     pub(super) one_client: bool,
+    /// So many senders share the letters.
+    pub(super) senders: usize,
     /// How it hears of the reports that it queues itself.
     pub(super) reports: How,
     /// In the order of time.

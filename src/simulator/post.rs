@@ -20,13 +20,15 @@ pub(super) struct Message {
     /// Its Message-Id.
     pub(super) mark: String,
     pub(super) queued: Duration,
-    pub(super) null: bool,
+    pub(super) sender: String,
     pub(super) recipients: Vec<Recipient>,
     /// Nobody is to hear of its failure.
     pub(super) silent: bool,
     /// Its sender has asked for something: it has a journal before it is tried.
     pub(super) asks: bool,
     pub(super) report: Option<Report>,
+    /// Whose mail it reports on.
+    pub(super) about: String,
     /// When the daemon knows of it at the latest.
     pub(super) known: Option<Duration>,
     /// How often it was offered to a remote, when first, and when something was last heard of it.
@@ -80,11 +82,12 @@ impl Message {
             id,
             mark: mark(body),
             queued,
-            null: sender.is_empty(),
+            sender: sender.to_owned(),
             recipients: lines.map(recipient).collect(),
             silent: false,
             asks: false,
             report,
+            about: String::new(),
             known: None,
             offers: 0,
             first: Duration::MAX,

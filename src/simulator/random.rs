@@ -34,6 +34,7 @@ pub(super) fn plan(seed: u64) -> Plan {
     let config = frame.config();
     let watched = frame.draw.chance(75);
     let one_client = frame.draw.chance(20);
+    let senders = frame.draw.pick(&[1, 1, 2, usize::MAX]);
     let reports = frame.how();
     for server in 0..servers {
         frame.moods(server);
@@ -46,7 +47,8 @@ pub(super) fn plan(seed: u64) -> Plan {
     frame.jams();
     let Frame { mut acts, natures, .. } = frame;
     acts.sort_by_key(|(at, _)| *at);
-    Plan { seed, servers: natures, config, watched, one_client, reports, acts, peace: end }
+    let servers = natures;
+    Plan { seed, servers, config, watched, one_client, senders, reports, acts, peace: end }
 }
 
 fn nature(draw: &mut Draw) -> Nature {

@@ -16,6 +16,7 @@ fn world(servers: usize) -> Plan {
         config: Config::of((0..servers).map(Line::of).collect()),
         watched: true,
         one_client: false,
+        senders: usize::MAX,
         reports: How::Linked,
         acts: Vec::new(),
         peace: HOUR,

@@ -108,6 +108,23 @@ fn no_more_than_bouncelimit_are_bounced_at_once_and_yet_every_sender_is_told() {
 }
 
 #[test]
+fn one_user_whose_mail_is_refused_again_and_again_takes_no_bounce_from_another() {
+    let sink = Sink::new().answers("RCPT TO:<d@*", "550 5.1.1 no");
+    let house = House::new();
+    house.control("remotes", &sink.remote("")).control("bouncelimit", "2");
+    for _ in 0..5 {
+        queue(&house, "storm@b.c\nd@e.f\n\nSubject: x\n\n").success();
+    }
+    queue(&house, "quiet@b.c\nd@e.f\n\nSubject: y\n\n").success();
+    let log = once(&house);
+    assert_eq!(log.matches("bouncelimit is reached").count(), 3, "{log}");
+    once(&house);
+    let told = sink.wait_for(3);
+    let to_quiet = told.iter().filter(|mail| mail.recipients == ["quiet@b.c"]).count();
+    assert_eq!(to_quiet, 1);
+}
+
+#[test]
 fn what_lies_in_failed_too_long_is_removed_only_where_that_is_asked_for() {
     let house = House::new();
     queue(&house, "a@b.c\nd@e.f\n\nSubject: x\n\n").success();

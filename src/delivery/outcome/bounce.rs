@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use tokio::time::Instant;
 
 use super::line::Line;
-use super::quota::Quota;
+use super::quota::Quotas;
 use crate::config::Settings;
 use crate::log::{Bounce, Clock, Log};
 use crate::mail::report::{Failed, Kind, Report, Reporter, is_eight_bit};
@@ -20,16 +20,16 @@ pub(crate) struct Bouncer {
     submitter: Submitter,
     clock: Clock,
     zone: TimeZone,
-    bounces: RefCell<Quota>,
+    bounces: RefCell<Quotas>,
     /// Of their own, so that no warning takes the place of a bounce.
-    warnings: RefCell<Quota>,
+    warnings: RefCell<Quotas>,
 }
 
 /// Whether the duty to tell the sender is done with.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::delivery) enum Told {
     Done(Bounce),
-    /// As many as `bouncelimit` allows were sent: there is room for one more then.
+    /// As many as `bouncelimit` allows were sent to this sender: there is room for one more then.
     NoRoom(Instant),
 }
 
@@ -65,11 +65,12 @@ impl Bouncer {
         if settings.bounce_limit == 0 {
             return Ok(Told::Done(Bounce::Off));
         }
-        if let Err(until) = self.bounces.borrow_mut().take(settings.bounce_limit, Instant::now()) {
+        let (limit, now) = (settings.bounce_limit, Instant::now());
+        if let Err(until) = self.bounces.borrow_mut().take(sender, limit, now) {
             return Ok(Told::NoRoom(until));
         }
         self.queue(settings, entry, to, Kind::Failed, failed, time)
-            .inspect_err(|_| self.bounces.borrow_mut().give_back())?;
+            .inspect_err(|_| self.bounces.borrow_mut().give_back(sender))?;
         Ok(Told::Done(Bounce::Queued))
     }
 
@@ -91,14 +92,15 @@ impl Bouncer {
         };
         let to = settings.bounces.recipients(sender).filter(|_| wanted && !sender.is_null());
         let Some(to) = to else { return Ok(false) };
-        if self.warnings.borrow_mut().take(settings.bounce_limit, Instant::now()).is_err() {
+        let (limit, now) = (settings.bounce_limit, Instant::now());
+        if self.warnings.borrow_mut().take(sender, limit, now).is_err() {
             return Ok(false);
         }
         log.warning(&entry.id);
         let lifetime = settings.lifetime.as_secs().try_into().unwrap_or(i64::MAX);
         let retry_until = Some(entry.arrival.saturating_add(lifetime));
         self.queue(settings, entry, to, Kind::Delayed { retry_until }, waiting, time)
-            .inspect_err(|_| self.warnings.borrow_mut().give_back())?;
+            .inspect_err(|_| self.warnings.borrow_mut().give_back(sender))?;
         Ok(true)
     }
 

@@ -92,11 +92,11 @@ impl Judge for Rate {
     }
 }
 
-/// `bouncelimit`: so many reports an hour, counted in hours that begin with the first of them.
+/// `bouncelimit`: so many reports an hour to each sender, counted in hours that begin with the first of them.
 #[derive(Default)]
 pub(super) struct Bounces {
-    failures: Quota,
-    warnings: Quota,
+    failures: BTreeMap<String, Quota>,
+    warnings: BTreeMap<String, Quota>,
 }
 
 #[derive(Default)]
@@ -110,11 +110,13 @@ impl Judge for Bounces {
         match what {
             What::Begun => *self = Self::default(),
             What::Queued { message, .. } => {
-                let quota = match view.facts.messages[*message].report {
+                let message = &view.facts.messages[*message];
+                let quotas = match message.report {
                     Some(Report::Failure) => &mut self.failures,
                     Some(Report::Warning) => &mut self.warnings,
                     None => return,
                 };
+                let quota = quotas.entry(message.about.clone()).or_default();
                 let limits = |config: &Config| config.bounce_limit.unwrap_or(100);
                 let limit = view.facts.configs.iter().map(|(_, config)| limits(config)).max();
                 if quota.hour.is_none_or(|hour| view.at >= hour + HOUR) {

@@ -87,7 +87,7 @@ fn lost(
         (fields.next()? == recipient.address).then_some(state)
     });
     let state = lines.next_back();
-    let nobody_asks = message.null || message.silent;
+    let nobody_asks = message.sender.is_empty() || message.silent;
     if is_queued {
         return match state {
             Some("sent") => Some("counts as served, and is not"),

@@ -193,13 +193,15 @@ fn given_up_by(facts: &Facts, message: &Message) -> Option<(Duration, Law)> {
 /// When the sender of a message that was refused is told of it at the latest.
 fn told_by(facts: &Facts, message: &Message, ahead: u32) -> Option<(Duration, Law)> {
     let is_owed = message.recipients.iter().any(|one| one.refused && !one.reported);
-    if !is_owed || message.null || message.silent || message.last < facts.daemon.since {
+    if !is_owed || message.sender.is_empty() || message.silent || message.last < facts.daemon.since
+    {
         return None;
     }
     let limits = facts.configs.iter().map(|(_, config)| config.bounce_limit.unwrap_or(100));
     let limit = usize::try_from(limits.min()?).ok().filter(|limit| *limit > 0)?;
     // There is room an hour after the first of the last ones.
-    let room = facts.told.iter().rev().nth(limit - 1).map_or(Duration::ZERO, |told| *told + HOUR);
+    let mut told = facts.told.iter().rev().filter(|(sender, _)| *sender == message.sender);
+    let room = told.nth(limit - 1).map_or(Duration::ZERO, |(_, told)| *told + HOUR);
     // Others of its recipients may still be under way.
     let attempt = facts.daemon.idle.filter(|idle| *idle >= message.last)?;
     Some((turn_by(facts, room.max(attempt) + MINUTE, ahead)?, Law::Telling))
