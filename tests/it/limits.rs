@@ -3,6 +3,9 @@
 use std::fs;
 use std::time::{Duration, SystemTime};
 
+use nix::sys::signal::Signal;
+
+use crate::daemon::Daemon;
 use crate::house::House;
 use crate::smarthost::Sink;
 
@@ -122,6 +125,23 @@ fn one_user_whose_mail_is_refused_again_and_again_takes_no_bounce_from_another()
     let told = sink.wait_for(3);
     let to_quiet = told.iter().filter(|mail| mail.recipients == ["quiet@b.c"]).count();
     assert_eq!(to_quiet, 1);
+}
+
+#[test]
+fn a_bounce_that_is_owed_goes_out_as_soon_as_bouncelimit_is_raised() {
+    let sink = Sink::new().answers("RCPT TO:<d@*", "550 5.1.1 no");
+    let house = House::new();
+    house.control("remotes", &sink.remote("")).control("bouncelimit", "1");
+    for _ in 0..4 {
+        queue(&house, "a@b.c\nd@e.f\n\nSubject: x\n\n").success();
+    }
+    let daemon = Daemon::start(&house);
+    daemon.wait_for_lines("bouncelimit is reached", 3);
+    house.control("bouncelimit", "10");
+    daemon.signal(Signal::SIGHUP);
+    assert_eq!(sink.wait_for(4).len(), 4);
+    daemon.stop();
+    assert!(house.queued().is_empty());
 }
 
 #[test]

@@ -22,6 +22,13 @@ pub(super) struct Note {
     pub(super) complaint: Option<String>,
 }
 
+impl Note {
+    /// Something is still to be written down or reported, of what is known already.
+    pub(super) fn is_owed(&self) -> bool {
+        self.ledger.is_some()
+    }
+}
+
 pub(super) struct Errand {
     pub(super) taken: Taken<Note>,
     /// Set where the message has a turn; else it is too old to wait for one.

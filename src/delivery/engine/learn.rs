@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::deliver::Note;
 use super::{Ends, Engine, REST};
 use crate::config::{Settings, exposed};
 use crate::delivery::queue::Lane;
@@ -64,9 +65,15 @@ impl Engine {
             let dialer = Dialer::new(settings.helo.clone(), self.core.protocols.clone())
                 .within(self.reach.clone());
             let before = self.plan.clone();
+            let limit = |plan: &Plan| plan.settings.bounce_limit;
+            let more_room =
+                before.as_deref().is_some_and(|plan| settings.bounce_limit > limit(plan));
             let (sites, stir) = (&mut self.sites, &self.stir);
             let plan = Plan::new(settings, dialer, before.as_deref(), sites, stir, self.salt);
             self.follow(Some(plan));
+            if more_room {
+                self.index.hurry(Note::is_owed);
+            }
         }
     }
 

@@ -251,6 +251,17 @@ impl<N> Index<N> {
         self.known.iter_mut().filter_map(|(id, known)| Some((id.clone(), known.note.take()?)))
     }
 
+    /// Makes due what waits and has a note like this.
+    pub(in crate::delivery) fn hurry(&mut self, is_meant: impl Fn(&N) -> bool) {
+        let note = |id: &QueueId| self.known.get(id).and_then(|known| known.note.as_deref());
+        let meant = self.later.iter().filter(|(_, id)| note(id).is_some_and(&is_meant));
+        for key in meant.map(|(key, _)| *key).collect::<Vec<_>>() {
+            if let Some(id) = self.later.remove(&key) {
+                self.make_ready(id);
+            }
+        }
+    }
+
     /// Nothing was learnt about it: it is next again as soon as there is a remote.
     pub(in crate::delivery) fn put_back(&mut self, id: &QueueId) {
         if let Some(known) = self.known.get_mut(id) {
