@@ -4,7 +4,7 @@
 //! empty or blank is the same as one that was never written.
 
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::environment::{Source, variable_of};
 use super::{Environment, Error};
 use crate::mail::Address;
+use crate::sys;
 
 /// The folder of control files, and the environment that wins over it.
 #[derive(Clone, Debug)]
@@ -164,6 +165,7 @@ impl Control {
 
     /// The files that are read, now or later: those of the folder as they are now, one for the folder as such, and
     /// those that the environment names.
+    #[allow(clippy::disallowed_methods, reason = "only the names in the folder are read")]
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let there = fs::read_dir(&self.dir).into_iter().flatten().flatten();
         let mut files: Vec<_> = there.map(|entry| entry.path()).collect();
@@ -218,12 +220,8 @@ fn is_blank(c: char) -> bool {
 /// Reads a whole file.
 fn read(path: &Path) -> Result<String, Error> {
     let place = || path.display().to_string();
-    let mut bytes = Vec::new();
-    let read =
-        fs::File::open(path).and_then(|file| file.take(MAX_SIZE + 1).read_to_end(&mut bytes));
-    if let Err(source) = read {
-        return Err(Error::Read { place: place(), source });
-    }
+    let read = sys::read_file(path, MAX_SIZE);
+    let bytes = read.map_err(|source| Error::Read { place: place(), source })?;
     if bytes.len() as u64 > MAX_SIZE {
         return Err(Error::invalid(place(), "longer than 1 MiB"));
     }

@@ -1,9 +1,10 @@
 //! What this machine is called, and what is appended to names that lack a part.
 
-use std::fs;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 
 use super::{Control, Error};
+use crate::sys;
 
 /// The names from `me`, `defaulthost`, `defaultdomain`, `idhost` and `helohost`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +82,7 @@ fn qualify_by_hosts(name: &str) -> String {
     if name.contains('.') {
         return name.to_owned();
     }
-    let lines = fs::File::open("/etc/hosts")
+    let lines = sys::open_file(Path::new("/etc/hosts"))
         .into_iter()
         .flat_map(|hosts| BufReader::new(hosts).split(b'\n').map_while(Result::ok));
     let full = lines.into_iter().find_map(|line| {

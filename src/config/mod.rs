@@ -2,7 +2,6 @@
 //!
 //! Roles open it once a run (the daemon: once a queue run) and pass the values on. Environment variables take the
 //! place of files ([`environment`]). Every error names the file or the variable, and the line where there is one.
-#![allow(clippy::disallowed_methods, reason = "the config door opens control files")]
 
 mod bounces;
 mod control;

@@ -81,8 +81,11 @@ pub(crate) fn machine_time_zone() -> TimeZone {
     read_rules("/etc/localtime").unwrap_or(TimeZone::UTC)
 }
 
+/// No zone has longer rules.
+const RULES: u64 = 1 << 20;
+
 fn read_rules(path: impl AsRef<Path>) -> Option<TimeZone> {
-    TimeZone::tzif("local", &std::fs::read(path).ok()?).ok()
+    TimeZone::tzif("local", &sys::read_file(path.as_ref(), RULES).ok()?).ok()
 }
 
 /// Takes mail in as our caller. `$NULLMAILER_QUEUE` is followed unless we are set-uid; set but

@@ -59,6 +59,9 @@ impl Spool {
                 Err(source) if source.raw_os_error() == Some(sys::ELOOP) => {
                     return Err(malformed("is a symbolic link"));
                 }
+                Err(source) if source.raw_os_error() == Some(sys::ENXIO) => {
+                    return Err(malformed("is not a file"));
+                }
                 other => other.map_err(error)?,
             };
         let meta = file.metadata().map_err(error)?;

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Entry, Error, History, Identity, Prior, QueueId, Spool, sync_dir};
 use crate::mail::{Address, Outcome, Printable};
-use crate::sys::{O_NOFOLLOW, O_NONBLOCK};
+use crate::sys::{self, O_NOFOLLOW, O_NONBLOCK};
 
 /// What happened to one recipient.
 #[derive(Clone, Copy, Debug)]
@@ -145,7 +145,8 @@ impl Spool {
             .mode(owner.mode)
             .custom_flags(O_NOFOLLOW | O_NONBLOCK)
             .open(&path)
-            .and_then(file_only)
+            .map_err(sys::no_file)
+            .and_then(sys::regular)
             .map_err(failed)?;
         owner.spare(&journal).map_err(failed)?;
         let new = journal.metadata().is_ok_and(|meta| meta.len() == 0);
@@ -189,7 +190,7 @@ impl Spool {
 /// For reading: not through a planted link, and without waiting for the other end of a FIFO.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(path);
-    file.and_then(file_only)
+    file.map_err(sys::no_file).and_then(sys::regular)
 }
 
 /// Whether the journal, read from its start, is this file's.
@@ -203,10 +204,6 @@ pub(super) fn is_of(journal: &File, file: &Identity) -> io::Result<bool> {
     })?;
     let owner = Identity::parse(line.trim_end_matches('\n'));
     Ok(owner.is_none_or(|owner| owner.is_same_message(file)))
-}
-
-fn file_only(file: File) -> io::Result<File> {
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("is not a file")) }
 }
 
 /// The lines of one attempt.

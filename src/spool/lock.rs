@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 
 use super::{Error, Spool};
-use crate::sys::O_NOFOLLOW;
+use crate::sys::{self, O_NOFOLLOW, O_NONBLOCK};
 
 /// Held for as long as the daemon lives; the kernel lets go of it whatever ends the process.
 #[derive(Debug)]
@@ -18,12 +18,15 @@ impl Spool {
     pub(crate) fn lock(&self) -> Result<Lock, Error> {
         let path = self.root.join("lock");
         let file = OpenOptions::new()
+            .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o600)
-            .custom_flags(O_NOFOLLOW)
+            .custom_flags(O_NOFOLLOW | O_NONBLOCK)
             .open(&path)
+            .map_err(sys::no_file)
+            .and_then(sys::regular)
             .map_err(Error::at("open", &path))?;
         self.queue_owner()?.adopt(&file).map_err(Error::at("give away", &path))?;
         match file.try_lock() {

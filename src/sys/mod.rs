@@ -6,6 +6,7 @@
 mod access;
 mod confine;
 mod fifo;
+mod files;
 mod handover;
 mod identity;
 mod inheritance;
@@ -21,6 +22,7 @@ mod watch;
 pub(crate) use access::{check_folder, descriptors, lacks_descriptors};
 pub(crate) use confine::{Allowed, confine};
 pub(crate) use fifo::make_fifo;
+pub(crate) use files::{no_file, open_file, read_file, regular};
 pub(crate) use handover::take_listener;
 pub(crate) use identity::{host_name, identity, no_new_privileges, user_name};
 pub(crate) use inheritance::{own_what_we_make, shed_inheritance};
@@ -37,6 +39,8 @@ pub(crate) use watch::{Names, Watch};
 pub(crate) const O_NONBLOCK: i32 = nix::libc::O_NONBLOCK;
 /// open(2): fail on a symbolic link.
 pub(crate) const O_NOFOLLOW: i32 = nix::libc::O_NOFOLLOW;
+/// What open(2) says to a socket, and to the device of nothing.
+pub(crate) const ENXIO: i32 = nix::libc::ENXIO;
 /// What open(2) says to a link under `O_NOFOLLOW`.
 pub(crate) const ELOOP: i32 =
     if cfg!(target_os = "freebsd") { nix::libc::EMLINK } else { nix::libc::ELOOP };

@@ -2,7 +2,7 @@
 //!
 //! Used by `delivery` (sessions kept and reused) and by the stand-alone protocol programs (one
 //! message each). It knows nothing of the queue: it is handed an open file and gives verdicts.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the transport door")]
+#![allow(clippy::disallowed_types, reason = "the transport door")]
 
 mod children;
 mod connect;

@@ -27,6 +27,7 @@ mod login;
 mod look_up;
 mod mailq;
 mod manual;
+mod misplaced;
 mod names;
 mod planted;
 mod proofs;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const WALLS: &[(&str, &[&str])] = &[
     ("mail", &[]),
     ("sys", &[]),
-    ("config", &["mail", "role", "log"]),
+    ("config", &["mail", "role", "log", "sys"]),
     ("spool", &["mail", "sys"]),
     ("transport", &["mail", "sys"]),
     ("log", &["mail", "spool"]),

@@ -1,7 +1,6 @@
 //! The certificate files of a remote's options, PEM or DER.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use rustls::pki_types::pem::PemObject;
@@ -9,6 +8,7 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKey
 use zeroize::Zeroizing;
 
 use super::der;
+use crate::sys;
 
 /// No bundle or CRL is longer; a device or a log by mistake is not read to its end.
 const MAX_SIZE: u64 = 64 << 20;
@@ -78,8 +78,7 @@ pub(super) fn cannot_read(path: &Path, error: &io::Error) -> String {
 }
 
 pub(super) fn try_read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_SIZE + 1).read_to_end(&mut bytes)?;
+    let bytes = sys::read_file(path, MAX_SIZE)?;
     if bytes.len() as u64 > MAX_SIZE {
         return Err(io::Error::other("longer than 64 MiB"));
     }

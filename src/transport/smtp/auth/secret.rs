@@ -1,7 +1,6 @@
 //! Where a password comes from: the options, a file, or a command. Read at each login, so that a
 //! changed password or a fresh token serves at once.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::process::Stdio;
@@ -13,6 +12,7 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use crate::mail::{Secret, SecretSource};
+use crate::sys;
 use crate::transport::children::Running;
 
 /// A command may ask a token server; it does not ask a person.
@@ -33,11 +33,7 @@ pub(super) async fn read(source: &SecretSource) -> Result<Secret, String> {
 fn from_file(path: &Path) -> Result<Secret, String> {
     let cannot = |error: io::Error| format!("cannot read passfile {}: {error}", path.display());
     let mut bytes = Zeroizing::new(Vec::with_capacity(256));
-    // Opening a FIFO would wait for a writer.
-    if !std::fs::metadata(path).map_err(cannot)?.is_file() {
-        return Err(format!("cannot read passfile {}: not a regular file", path.display()));
-    }
-    File::open(path).map_err(cannot)?.take(MAX).read_to_end(&mut bytes).map_err(cannot)?;
+    sys::open_file(path).map_err(cannot)?.take(MAX).read_to_end(&mut bytes).map_err(cannot)?;
     first_line(&bytes).map_err(|flaw| format!("passfile {}: its first line {flaw}", path.display()))
 }
 
