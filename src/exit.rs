@@ -120,7 +120,9 @@ impl From<crate::spool::Error> for Failure {
         use std::io::ErrorKind;
         let kind = match &error {
             Error::Io { source, .. } | Error::Missing { source, .. } => source.kind(),
-            Error::Locked { .. } | Error::NoFifo { .. } => ErrorKind::WouldBlock,
+            Error::Locked { .. } | Error::LockLost { .. } | Error::NoFifo { .. } => {
+                ErrorKind::WouldBlock
+            }
             Error::Foreign { .. } | Error::Unreadable { .. } => ErrorKind::PermissionDenied,
         };
         let exit = match kind {

@@ -65,17 +65,17 @@ fn quiet_log(submitter: &Submitter) -> Log {
 
 /// Where no daemon works on the spool, mail that is due goes out with ours.
 fn take_along(runtime: &Runtime, submitter: &Submitter, spool: &Spool) {
-    let Ok(_lock) = spool.lock() else { return };
+    let Ok(lock) = spool.lock() else { return };
     let log = quiet_log(submitter);
     let zone = process::time_zone();
-    let mut engine = Engine::new(spool.clone(), log, submitter.clone(), process::moment, zone);
+    let mut engine = Engine::new(lock, log, submitter.clone(), process::moment, zone);
     engine.end_when_idle();
     LocalSet::new().block_on(runtime, async {
         let (wakes, inbox) = mpsc::channel(1);
         let mut run = std::pin::pin!(engine.run(inbox));
         if timeout(PATIENCE, &mut run).await.is_err() {
             let _ = wakes.send(Wake::Stop).await;
-            run.await;
+            let _ = run.await;
         }
     });
 }

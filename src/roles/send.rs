@@ -52,7 +52,8 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
         check_remotes(&submitter)?;
     }
     let root = &submitter.directories.spool;
-    let (spool, _lock) = open(root).map_err(|error| error.with_owner(root))?;
+    let lock = open(root).map_err(|error| error.with_owner(root))?;
+    let spool = lock.spool().clone();
     let trigger = match spool.listen() {
         Err(error) if !matches!(error, spool::Error::NoFifo { .. }) => {
             return Err(error.with_owner(root).into());
@@ -78,8 +79,7 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
     let listener = reception::open(handed_over, &submitter.directories.sockets, &log);
     let listener = listener.inspect_err(|error| log.caution(&format_args!("{error:#}"))).ok();
     let reach = sandbox::close(&submitter.directories, &spool, &log)?;
-    let mut engine =
-        Engine::new(spool.clone(), log, submitter, process::moment, process::time_zone());
+    let mut engine = Engine::new(lock, log, submitter, process::moment, process::time_zone());
     engine.is_confined(reach);
     let runtime = sys::runtime()
         .map_err(|error| Failure::new(Exit::OsErr, format_args!("cannot start: {error}")))?;
@@ -102,24 +102,25 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
             let visits = move |visit: Visit<'_>| reception::note(&aside, visit);
             tokio::task::spawn_local(desk.serve(listener, door.subscribe(), visits));
         }
-        engine.run(inbox).await;
+        let ended = engine.run(inbox).await;
         close(&door).await;
-        Ok::<_, anyhow::Error>(())
+        Ok::<_, anyhow::Error>(ended)
     });
     // A name look-up that hangs in its thread must not hold up the end.
     runtime.shutdown_background();
     match ended {
-        Ok(()) => Ok(Exit::Ok),
+        Ok(Ok(())) => Ok(Exit::Ok),
+        Ok(Err(lost)) => Err(lost.into()),
         Err(error) => Err(Failure::new(Exit::OsErr, format_args!("{error:#}"))),
     }
 }
 
 /// Takes the spool, or says why not.
-fn open(root: &Path) -> Result<(Spool, Lock), spool::Error> {
+fn open(root: &Path) -> Result<Lock, spool::Error> {
     let spool = Spool::open(root)?;
     let lock = spool.lock()?;
     spool.check_writable()?;
-    Ok((spool, lock))
+    Ok(lock)
 }
 
 /// An error where there is no remote that can be used. A container that waits for somebody to write one

@@ -33,8 +33,8 @@ pub(super) async fn keep(world: Rc<World>) {
         world.change(|facts| facts.daemon.watched = world.plan.watched);
         world.note(What::Begun);
         let submitter = world.submitter(clock().pid);
-        let spool = world.spool.clone();
-        let mut engine = Engine::new(spool, log(&world), submitter, clock, TimeZone::UTC);
+        let lock = world.spool.lock().expect("the daemon before this one has ended");
+        let mut engine = Engine::new(lock, log(&world), submitter, clock, TimeZone::UTC);
         if world.plan.watched {
             engine.is_watched();
         }
@@ -42,7 +42,7 @@ pub(super) async fn keep(world: Rc<World>) {
         let stopped = tokio::select! {
             biased;
             () = killed(&world) => false,
-            () = counted(&world, house.run_until(engine.run(inbox))) => true,
+            () = counted(&world, house.run_until(kept(engine.run(inbox)))) => true,
         };
         world.wakes.replace(None);
         drop(house);
@@ -64,6 +64,11 @@ async fn killed(world: &World) {
         sleep(STOP).await;
         world.accuse(Breach::new(Law::Stop, world.now(), "it does not stop".to_owned()));
     }
+}
+
+/// Nobody takes the lock away.
+async fn kept(engine: impl Future<Output = Result<(), crate::spool::Error>>) {
+    engine.await.expect("the lock is there");
 }
 
 /// Runs the engine, and sees that it comes to rest.

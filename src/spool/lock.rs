@@ -1,38 +1,77 @@
 //! One daemon per spool.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
 
-use super::{Error, Spool};
+use super::{Error, Place, Spool};
 use crate::sys::{self, O_NOFOLLOW, O_NONBLOCK};
 
-/// Held for as long as the daemon lives; the kernel lets go of it whatever ends the process.
+/// A spool that we alone deliver, for as long as [`check`](Self::check) says so; the kernel lets go of it whatever
+/// ends the process.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Lock {
+    spool: Spool,
+    place: Place,
     _file: File,
 }
+
+/// So often the lock is opened again because somebody replaced it in that very moment.
+const TURNS: u32 = 10;
 
 impl Spool {
     /// Takes the spool for one daemon, or says that another one has it.
     pub(crate) fn lock(&self) -> Result<Lock, Error> {
-        let path = self.root.join("lock");
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(O_NOFOLLOW | O_NONBLOCK)
-            .open(&path)
-            .map_err(sys::no_file)
-            .and_then(sys::regular)
-            .map_err(Error::at("open", &path))?;
-        self.queue_owner()?.adopt(&file).map_err(Error::at("give away", &path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Lock { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(Error::Locked { path }),
-            Err(TryLockError::Error(error)) => Err(Error::at("lock", &path)(error)),
+        let path = self.lock_path();
+        for _ in 0..TURNS {
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .custom_flags(O_NOFOLLOW | O_NONBLOCK)
+                .open(&path)
+                .map_err(sys::no_file)
+                .and_then(sys::regular)
+                .map_err(Error::at("open", &path))?;
+            self.queue_owner()?.adopt(&file).map_err(Error::at("give away", &path))?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(Error::Locked { path }),
+                Err(TryLockError::Error(error)) => return Err(Error::at("lock", &path)(error)),
+            }
+            let place = Place::of(&file).map_err(Error::at("read", &path))?;
+            let lock = Lock { spool: self.clone(), place, _file: file };
+            // Another daemon locks what has the name now.
+            if lock.check().is_ok() {
+                return Ok(lock);
+            }
+        }
+        Err(Error::LockLost { path })
+    }
+
+    fn lock_path(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+}
+
+impl Lock {
+    pub(crate) fn spool(&self) -> &Spool {
+        &self.spool
+    }
+
+    /// An error if the file that we hold has lost its name: another daemon can lock what has it now, and deliver the
+    /// same mail. One look at one name; cheap enough for each message.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let path = self.spool.lock_path();
+        match fs::symlink_metadata(&path) {
+            Ok(meta) if Place::from(&meta) != self.place => Err(Error::LockLost { path }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::LockLost { path }),
+            // A disk that does not answer is no sign of another daemon.
+            _ => Ok(()),
         }
     }
 }
@@ -49,5 +88,18 @@ mod tests {
         assert!(matches!(spool.lock(), Err(Error::Locked { .. })));
         drop(first);
         assert!(spool.lock().is_ok());
+    }
+
+    #[test]
+    fn of_two_who_hold_a_lock_it_is_the_one_whose_file_has_the_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(&dir.path().join("spool")).unwrap();
+        let first = spool.lock().unwrap();
+        first.check().unwrap();
+        fs::remove_file(spool.lock_path()).unwrap();
+        assert!(matches!(first.check(), Err(Error::LockLost { .. })));
+        let second = spool.lock().unwrap();
+        second.check().unwrap();
+        assert!(matches!(first.check(), Err(Error::LockLost { .. })));
     }
 }

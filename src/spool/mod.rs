@@ -69,6 +69,10 @@ pub(crate) enum Error {
     Locked {
         path: PathBuf,
     },
+    /// The lock was removed or replaced while we held it.
+    LockLost {
+        path: PathBuf,
+    },
     /// What should wake the daemon is something else.
     NoFifo {
         path: PathBuf,
@@ -143,6 +147,14 @@ impl fmt::Display for Error {
             }
             Self::Locked { path } => {
                 write!(f, "cannot lock {}: another nullmailer-send is running", path.display())
+            }
+            Self::LockLost { path } => {
+                write!(
+                    f,
+                    "cannot go on: {} was removed or replaced while this nullmailer-send held it, and another one may \
+                     deliver the same mail: start it again if there is none",
+                    path.display()
+                )
             }
             Self::NoFifo { path } => {
                 write!(f, "cannot listen at {}: is not a FIFO", path.display())

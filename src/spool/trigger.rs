@@ -1,6 +1,6 @@
 //! The FIFO that wakes the daemon.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
@@ -14,7 +14,13 @@ pub(crate) struct Place((u64, u64));
 
 impl Place {
     pub(crate) fn of(file: &File) -> io::Result<Self> {
-        file.metadata().map(|meta| Self((meta.dev(), meta.ino())))
+        file.metadata().map(|meta| Self::from(&meta))
+    }
+}
+
+impl From<&Metadata> for Place {
+    fn from(meta: &Metadata) -> Self {
+        Self((meta.dev(), meta.ino()))
     }
 }
 
@@ -59,7 +65,7 @@ impl Spool {
 
     /// Whether this file, as [`Spool::listen`] returned it, is still the one that others pull.
     pub(crate) fn is_trigger(&self, place: Place) -> bool {
-        fs::symlink_metadata(self.trigger()).is_ok_and(|meta| (meta.dev(), meta.ino()) == place.0)
+        fs::symlink_metadata(self.trigger()).is_ok_and(|meta| Place::from(&meta) == place)
     }
 
     /// Whether a daemon has the FIFO open. It notices nothing.

@@ -23,6 +23,7 @@ mod inherited;
 mod inject;
 mod install;
 mod limits;
+mod lock;
 mod login;
 mod look_up;
 mod mailq;

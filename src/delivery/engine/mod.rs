@@ -26,12 +26,15 @@ use super::queue::{Arrivals, Index, hash};
 use super::remote::{Plan, Route, Sites, Stir};
 use crate::config::Control;
 use crate::log::{Clock, Log};
-use crate::spool::Spool;
+use crate::spool::{self, Lock, Spool};
 use crate::submit::Submitter;
 use crate::transport::Reach;
 
-/// Delivers a queue. One at a time per spool: the caller holds its lock.
+/// Delivers a queue. One at a time per spool: it holds its lock.
 pub(crate) struct Engine {
+    lock: Lock,
+    /// Why nothing is begun any more: another daemon may be at work.
+    lost: Option<spool::Error>,
     core: Rc<Core>,
     plan: Option<Rc<Plan>>,
     sites: Sites,
@@ -98,12 +101,13 @@ const GRACE: Duration = Duration::from_secs(7);
 
 impl Engine {
     pub(crate) fn new(
-        spool: Spool,
+        lock: Lock,
         log: Log,
         submitter: Submitter,
         clock: Clock,
         zone: TimeZone,
     ) -> Self {
+        let spool = lock.spool().clone();
         let salt = hash(submitter.kernel_name.as_deref().unwrap_or_default().as_bytes())
             ^ u64::from(submitter.stamp.pid)
             ^ submitter.stamp.seconds << 32;
@@ -118,6 +122,8 @@ impl Engine {
             renamed: RefCell::default(),
         };
         Self {
+            lock,
+            lost: None,
             core: Rc::new(core),
             plan: None,
             sites: Sites::default(),
@@ -161,7 +167,10 @@ impl Engine {
     /// Delivers until told to stop, or in one-shot mode until everything was tried once.
     ///
     /// Must run inside a `LocalSet`.
-    pub(crate) async fn run(mut self, mut wakes: Receiver<Wake>) {
+    ///
+    /// # Errors
+    /// The lock of the spool was lost: what was under way has ended, and nothing else was begun.
+    pub(crate) async fn run(mut self, mut wakes: Receiver<Wake>) -> Result<(), spool::Error> {
         for line in self.core.spool.repair(self.now()) {
             self.core.log.repaired(&line);
         }
@@ -207,7 +216,7 @@ impl Engine {
                 () = yield_now(), if self.index.has_unread() => self.read_journals(JOURNALS),
             }
         }
-        self.wind_down().await;
+        self.wind_down().await
     }
 
     fn now(&self) -> i64 {
@@ -238,7 +247,7 @@ impl Engine {
     }
 
     /// Lets go of what still runs, says goodbye to the servers, and writes down what is still owed.
-    async fn wind_down(mut self) {
+    async fn wind_down(mut self) -> Result<(), spool::Error> {
         self.core.log.stopped(self.index.len());
         self.running.abort_all();
         self.close_idle(None);
@@ -246,5 +255,6 @@ impl Engine {
             deliver::leave(&self.core, &id, *note);
         }
         while self.closing.join_next().await.is_some() {}
+        self.lost.map_or(Ok(()), Err)
     }
 }

@@ -52,7 +52,7 @@ fn scans(watched: bool) -> usize {
     let stamp = Stamp { seconds: 1, pid: 3 };
     let submitter =
         Submitter { directories, kernel_name: None, stamp, uid: 0, queue_program: None };
-    let mut engine = Engine::new(spool, log, submitter, clock, TimeZone::UTC);
+    let mut engine = Engine::new(spool.lock().unwrap(), log, submitter, clock, TimeZone::UTC);
     if watched {
         engine.is_watched();
     }
@@ -62,7 +62,7 @@ fn scans(watched: bool) -> usize {
         let running = tokio::task::spawn_local(engine.run(inbox));
         sleep(Duration::from_secs(605)).await;
         drop(wakes);
-        running.await.unwrap();
+        running.await.unwrap().unwrap();
     });
     let text = String::from_utf8(lines.0.take()).unwrap();
     text.matches("Rescanning queue.").count()

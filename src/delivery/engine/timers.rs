@@ -123,6 +123,7 @@ impl Engine {
             Timer::Overdue => self.sweep(now),
             Timer::Rescan => self.rescan(),
             Timer::Configuration => self.reload(false),
+            Timer::Tidy | Timer::Clean if !self.is_alone() => {}
             Timer::Tidy => {
                 self.next_tidying = now + TIDY;
                 for line in self.core.spool.tidy(self.now()) {

@@ -35,6 +35,7 @@ impl Engine {
         for lane in plan.lanes() {
             while let Some(route) = plan.target(lane, now)
                 && route.admits(self.index.backlog(lane), now)
+                && self.is_alone()
                 && let Some(taken) = self.index.take(lane)
             {
                 self.start(&plan, route, taken, now);
@@ -57,6 +58,9 @@ impl Engine {
     /// While a message waits for its turn it still grows old: what has to be said of that needs no
     /// remote, and no turn.
     pub(super) fn sweep(&mut self, now: Instant) {
+        if !self.is_alone() {
+            return;
+        }
         let Some(plan) = self.plan.clone() else {
             self.next_sweep = Some(now + REST);
             return;
@@ -188,6 +192,19 @@ impl Engine {
         }
         let left = plan.settings.lifetime.saturating_sub(self.index.age(id, now));
         pause.min(left.saturating_add(Duration::from_secs(1))).max(pause.min(plan.schedule.pause))
+    }
+
+    /// Whether the spool is still ours to deliver, which is asked before anything is begun. If it is not, what is
+    /// under way is the last: another daemon has the queue, and would send all of it too.
+    pub(super) fn is_alone(&mut self) -> bool {
+        if self.lost.is_none()
+            && let Err(error) = self.lock.check()
+        {
+            self.core.log.trouble(None, &error);
+            self.lost = Some(error);
+            self.stop();
+        }
+        self.lost.is_none()
     }
 
     fn begin_pass(&mut self) {

@@ -107,9 +107,14 @@ impl Engine {
             }
             Wake::Stop => {
                 self.core.log.stopping();
-                self.stop_by.get_or_insert(now + GRACE);
+                self.stop();
             }
         }
+    }
+
+    /// Begins nothing any more; what runs has a while to end.
+    pub(super) fn stop(&mut self) {
+        self.stop_by.get_or_insert(Instant::now() + GRACE);
     }
 
     fn answer(&self, query: Query, now: Instant) -> Status {
