@@ -29,11 +29,14 @@ fn a_message_that_may_have_been_taken_is_not_repeated_at_once() {
          S: 250 ok
          C: BDAT *
          > chunk
+         C: RSET
          S: 250 taken
+         S: 250 ok
          C: MAIL *
          C: RCPT *
          C: BDAT *
          > chunk
+         C: RSET
          > close",
     );
     let house = House::new();
@@ -149,21 +152,27 @@ fn a_sender_whose_mail_was_taken_costs_one_round_trip_a_message() {
          S: 250 ok
          C: BDAT *
          > chunk
+         C: RSET
          S: 250 taken
+         S: 250 ok
          C: MAIL FROM:<s@x.example>
          C: RCPT *
          C: BDAT *
          > chunk
+         C: RSET
          S: 250 ok
          S: 250 ok
          S: 250 taken
+         S: 250 ok
          C: MAIL FROM:<t@x.example>
          C: RCPT *
          S: 250 ok
          S: 250 ok
          C: BDAT *
          > chunk
+         C: RSET
          S: 250 taken
+         S: 250 ok
          C: QUIT",
     );
     let house = House::new();
@@ -175,4 +184,98 @@ fn a_sender_whose_mail_was_taken_costs_one_round_trip_a_message() {
     }
     daemon.stop();
     assert_eq!(host.played().departed, None);
+}
+
+/// What a server says with a reply too many somewhere, to the second message of a session, which goes whole.
+#[test]
+fn no_reply_too_many_passes_for_the_answer_to_a_message() {
+    for (replies, seen) in [
+        // Behind MAIL, RCPT or the chunk itself; and what refuses the message in the place of what answers RSET.
+        ("S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 554 5.6.0 spam\nS: 250 ok", "RSET behind BDAT"),
+        ("S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 554 5.6.0 spam", "RSET behind BDAT"),
+        ("S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 421 4.3.2 bye", "RSET behind BDAT"),
+        ("S: 250 ok\nS: 250 ok\nS: 250 ok\n> close", "server closed the connection"),
+        (
+            "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 250 ok\nS: 554 5.6.0 spam",
+            "server sent unasked: 554",
+        ),
+        ("S: 250 ok\nS: 250 ok\nS: 250 taken\nS: 250 ok\nS: 250 ok", "server sent unasked: 250 ok"),
+        (
+            "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 250 ok\nS~ 55",
+            "server sent part of a reply unasked",
+        ),
+        // A refusal may be another's too: nobody is told that the message was refused.
+        ("S: 250 ok\nS: 550 no\nS: 250 ok\nS: 250 taken\nS: 250 ok", "server sent unasked: 250 ok"),
+        ("S: 250 ok\nS: 250 ok\nS: 550 no\nS: 250 taken\nS: 250 ok", "server sent unasked: 250 ok"),
+    ] {
+        let host = Dialogue::play(&format!(
+            "S: 220 hi
+             C: EHLO *
+             S: 250-hi
+             S: 250-PIPELINING
+             S: 250 CHUNKING
+             C: MAIL *
+             C: RCPT *
+             S: 250 ok
+             S: 250 ok
+             C: BDAT *
+             > chunk
+             C: RSET
+             S: 250 taken
+             S: 250 ok
+             C: MAIL *
+             C: RCPT *
+             C: BDAT *
+             > chunk
+             C: RSET
+             {replies}
+             > nothing"
+        ));
+        let house = House::new();
+        house.control("remotes", &remote(&host, ""));
+        let daemon = Daemon::start(&house);
+        queue(&house, "s@x.example", "one");
+        daemon.wait_for_line("Sent file.");
+        queue(&house, "s@x.example", "two");
+        daemon.wait_for_line("Sending failed: ");
+        let log = daemon.stop_with_log();
+        assert_eq!(host.played().departed, None, "{replies}");
+        assert!(log.iter().any(|line| line.contains(seen)), "{replies}: {log:#?}");
+        assert_eq!(log.iter().filter(|line| line.contains("Sent file.")).count(), 1, "{replies}");
+        house.only_queued();
+    }
+}
+
+/// The same of DATA, where 354 is in step with nothing else.
+#[test]
+fn no_reply_too_many_passes_for_the_answer_to_the_final_dot() {
+    for (replies, may_have) in [
+        ("S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go", false),
+        ("S: 250 ok\nS: 550 no\nS: 250 ok\nS: 354 go", false),
+        ("S: 250 ok\nS: 250 ok\nS: 354 go\nS: 250 taken", false),
+        ("S: 250 ok\nS: 250 ok\nS: 354 go\nC: ...\nS: 250 ok\nS: 554 5.6.0 spam", true),
+        ("S: 250 ok\nS: 250 ok\nS: 354 go\nC: ...\nS: 554 5.6.0 spam\nS: 250 ok", true),
+    ] {
+        let host = Dialogue::play(&format!(
+            "S: 220 hi
+             C: EHLO *
+             S: 250-hi
+             S: 250 PIPELINING
+             C: MAIL *
+             C: RCPT *
+             C: DATA
+             {replies}
+             > nothing"
+        ));
+        let house = House::new();
+        house.control("remotes", &remote(&host, ""));
+        let daemon = Daemon::start(&house);
+        queue(&house, "s@x.example", "one");
+        daemon.wait_for_line("Sending failed: ");
+        let log = daemon.stop_with_log();
+        assert_eq!(host.played().departed, None, "{replies}");
+        let said = log.iter().any(|line| line.contains("the message may have been taken"));
+        assert_eq!(said, may_have, "{replies}: {log:#?}");
+        house.only_queued();
+    }
 }

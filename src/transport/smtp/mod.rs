@@ -15,6 +15,7 @@ mod plan;
 mod session;
 mod survey;
 mod transaction;
+mod turns;
 mod unasked;
 mod wire;
 

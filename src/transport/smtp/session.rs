@@ -4,11 +4,10 @@
 //! over a lettre connection on our own [`Wire`]; every decision is taken on our own [`Reply`].
 //! Once anything breaks, nothing more is written: a QUIT inside a message would be part of it.
 
+mod hearing;
 #[cfg(test)]
 mod tests;
 mod writing;
-
-pub(super) use writing::Part;
 
 use std::fmt;
 use std::io;
@@ -16,7 +15,7 @@ use std::time::Duration;
 
 use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::extension::ClientId;
-use lettre::transport::smtp::response::Response;
+use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use super::Capabilities;
@@ -39,8 +38,8 @@ pub(crate) struct Session {
     state: State,
     step_limit: Option<Duration>,
     failing: bool,
-    /// A message is out whole, and its answer is not in.
-    unanswered: bool,
+    /// A reply came that answers nothing, or that makes no sense as the answer to what it answers.
+    out_of_step: bool,
     /// What the last transaction earned.
     trust: Option<Trust>,
 }
@@ -92,7 +91,7 @@ impl Session {
             state: State::Busy,
             step_limit: remote.step_limit,
             failing: false,
-            unanswered: false,
+            out_of_step: false,
             trust: None,
         };
         match session.begin(remote, helo, tls).await {
@@ -113,6 +112,7 @@ impl Session {
         helo: &Helo,
         tls: Option<&TlsClient>,
     ) -> Result<(), Fault> {
+        self.wire.expect_greeting();
         let greeting = self.reply(limit::COMMAND).await?;
         self.insist(greeting)?;
         self.hello(helo).await?;
@@ -188,53 +188,10 @@ impl Session {
             return Err(self.broke("a command would hold a line end"));
         }
         self.expect_silence().await?;
-        let heard = timeout(self.within(limit), self.connection.0.command(line + "\r\n")).await;
+        let line = line + "\r\n";
+        self.wire.expect_answer(line.len());
+        let heard = timeout(self.within(limit), self.connection.0.command(line)).await;
         self.heard(heard)
-    }
-
-    /// Reads one reply.
-    pub(super) async fn reply(&mut self, limit: Duration) -> Result<Reply, Fault> {
-        let limit = if self.failing { limit.min(limit::PARTING) } else { limit };
-        let heard = timeout(self.within(limit), self.connection.0.read_response()).await;
-        self.heard(heard)
-    }
-
-    fn heard(
-        &mut self,
-        heard: Result<
-            Result<Response, lettre::transport::smtp::Error>,
-            tokio::time::error::Elapsed,
-        >,
-    ) -> Result<Reply, Fault> {
-        let Ok(result) = heard else { return Err(self.fault(Cause::TimedOut)) };
-        let understood = match &result {
-            Ok(_) => true,
-            // A reply of 4yz or 5yz is an error to lettre.
-            Err(error) => error.status().is_some(),
-        };
-        match self.wire.take_reply() {
-            Some(reply) if understood => {
-                if reply.code == 421 {
-                    self.state = State::Over;
-                }
-                Ok(reply)
-            }
-            _ => {
-                let cause = self.wire.broke();
-                Err(self.broke(&cause.unwrap_or_else(|| "reply lost".to_owned())))
-            }
-        }
-    }
-
-    /// A reply to nothing would be taken for the answer to what is asked next, and a refusal
-    /// then for an acceptance.
-    pub(super) async fn expect_silence(&mut self) -> Result<(), Fault> {
-        match self.wire.early_reply().await {
-            Ok(None) => Ok(()),
-            Ok(Some(reply)) if reply.code == 421 => Err(self.fault(Cause::Said(reply))),
-            Ok(Some(reply)) => Err(self.broke(&format!("server sent unasked: {reply}"))),
-            Err(error) => Err(self.broke(&error.to_string())),
-        }
     }
 
     /// A positive reply, or the fault that it is not.
@@ -280,8 +237,10 @@ impl Session {
     pub(crate) fn fault(&mut self, cause: Cause) -> Fault {
         self.state = State::Over;
         // A server that says no has not taken it.
-        self.unanswered &= !matches!(cause, Cause::Said(_));
-        let phase = if self.unanswered { Phase::Answer } else { self.phase };
+        if matches!(cause, Cause::Said(_)) {
+            self.wire.resolve();
+        }
+        let phase = if self.wire.is_in_doubt() { Phase::Answer } else { self.phase };
         Fault { phase, peer: self.peer.address, cause }
     }
 
@@ -330,7 +289,7 @@ impl Session {
     /// RFC 5321 §3.1: a server that refuses the session is told QUIT; one that broke it is not.
     async fn part(mut self, fault: &Fault) {
         if matches!(&fault.cause, Cause::Said(reply) if reply.code != 421) {
-            let _ = timeout(limit::PARTING, self.wire.write(b"QUIT\r\n")).await;
+            let _ = timeout(limit::PARTING, self.wire.write_all(b"QUIT\r\n")).await;
         }
     }
 }

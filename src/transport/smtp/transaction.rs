@@ -14,6 +14,7 @@ use text::Following;
 use super::plan::Plan;
 use super::session::{Session, limit};
 use super::survey::Survey;
+use super::turns::Batch;
 use super::unasked::Harmless;
 use crate::mail::downgrade::Changes;
 use crate::mail::{EnhancedCode, Outcome, Reason, Reply, judge};
@@ -64,6 +65,8 @@ struct Transaction<'a> {
 #[derive(Default)]
 struct Round {
     accepted: Vec<usize>,
+    /// Not told before it is sure that each answer was to the command it was taken for.
+    refusals: Vec<(usize, Outcome)>,
     /// RFC 5321 §4.5.3.1.10: more than the server takes at once; to go in another transaction.
     again: Vec<usize>,
     /// MAIL was refused: nothing after it counts.
@@ -86,7 +89,8 @@ impl Transaction<'_> {
         }
         let mut waiting = VecDeque::from(self.verdicts.open());
         if self.share == Share::AllOrNone && waiting.len() < self.mail.recipients.len() {
-            self.hold_back();
+            let open = self.verdicts.open();
+            self.verdicts.decide(&open, &held_back());
             waiting.clear();
         }
         if waiting.is_empty() {
@@ -95,7 +99,12 @@ impl Transaction<'_> {
         let chunk = self.chunk(survey)?;
         loop {
             self.session.enter(Phase::Envelope);
-            self.round(&plan, chunk.as_ref(), &mut waiting).await?;
+            let mut round = Round::default();
+            let ended = self.round(&plan, chunk.as_ref(), &mut waiting, &mut round).await;
+            if !self.session.is_out_of_step() {
+                self.tell(&mut round);
+            }
+            ended?;
             if waiting.is_empty() {
                 return Ok(());
             }
@@ -112,13 +121,13 @@ impl Transaction<'_> {
         plan: &Plan,
         chunk: Option<&Harmless>,
         waiting: &mut VecDeque<usize>,
+        round: &mut Round,
     ) -> Result<(), Fault> {
         let pipelining = self.session.capabilities().pipelining;
         let trust = self.session.take_trust();
         let all = waiting.len();
         // To send it to none, all replies have to be read first.
         let may_follow = pipelining && (self.share == Share::Each || all == 1);
-        let mut round = Round::default();
         let mut following = Following::Nothing;
         let mut next = Some(Step::Mail);
         while let Some(first) = next.take() {
@@ -128,9 +137,9 @@ impl Transaction<'_> {
                 following.append_to(&mut batch);
             }
             self.session.expect_silence().await?;
-            self.session.write(&batch, following.part()).await?;
+            self.session.write(&batch).await?;
             for step in steps {
-                self.envelope_reply(step, &mut round).await?;
+                self.envelope_reply(step, round).await?;
             }
             if !round.refused && round.again.is_empty() {
                 next = waiting.pop_front().map(Step::Rcpt);
@@ -142,16 +151,18 @@ impl Transaction<'_> {
         }
         if self.share == Share::AllOrNone && round.accepted.len() < all {
             round.accepted.clear();
-            self.hold_back();
+            // Whoever is refused is told that; all others, this.
+            let others = self.verdicts.open().into_iter().map(|which| (which, held_back()));
+            round.refusals.extend(others);
         }
-        self.text(following, chunk, &round).await
+        self.text(following, chunk, round).await
     }
 
-    /// For those who would have been served but for another.
-    fn hold_back(&mut self) {
-        let text = "held back: another recipient was not accepted";
-        let reason = Reason::local(EnhancedCode::new(4, 5, 0), text);
-        self.verdicts.decide(&self.verdicts.open(), &Outcome::Deferred(reason));
+    /// Tells of the recipients that were refused: no answer can have been taken for another's.
+    fn tell(&mut self, round: &mut Round) {
+        for (which, outcome) in round.refusals.drain(..) {
+            self.verdicts.decide(&[which], &outcome);
+        }
     }
 
     /// As many commands as may be sent before a reply is read, `first` and then those who wait; they wait no more.
@@ -161,19 +172,20 @@ impl Transaction<'_> {
         first: Step,
         waiting: &mut VecDeque<usize>,
         pipelining: bool,
-    ) -> (Vec<u8>, Vec<Step>) {
+    ) -> (Batch, Vec<Step>) {
         let line = |step| match step {
-            Step::Mail => plan.mail_command(self.mail) + "\r\n",
-            Step::Rcpt(which) => plan.rcpt_command(self.mail, which) + "\r\n",
+            Step::Mail => plan.mail_command(self.mail),
+            Step::Rcpt(which) => plan.rcpt_command(self.mail, which),
         };
-        let (mut batch, mut steps) = (line(first).into_bytes(), vec![first]);
+        let (mut batch, mut steps) = (Batch::default(), vec![first]);
+        batch.command(&line(first));
         while pipelining && steps.len() < BATCH_COMMANDS {
             let Some(step) = waiting.front().copied().map(Step::Rcpt) else { break };
             let line = line(step);
-            if batch.len() + line.len() > BATCH_BYTES {
+            if batch.bytes().len() + line.len() > BATCH_BYTES {
                 break;
             }
-            batch.extend_from_slice(line.as_bytes());
+            batch.command(&line);
             steps.push(step);
             waiting.pop_front();
         }
@@ -188,7 +200,9 @@ impl Transaction<'_> {
                 let reply = self.verdict(reply, "MAIL")?;
                 if !reply.is_positive() {
                     round.refused = true;
-                    self.verdicts.decide(&self.verdicts.open(), &judge(reply));
+                    let refused = judge(reply);
+                    let all = self.verdicts.open().into_iter();
+                    round.refusals.extend(all.map(|which| (which, refused.clone())));
                 }
             }
             // What is said to a RCPT behind a refused MAIL says nothing of the recipient.
@@ -200,7 +214,7 @@ impl Transaction<'_> {
                     452 | 552 if !round.accepted.is_empty() && self.share == Share::Each => {
                         round.again.push(which);
                     }
-                    _ => self.verdicts.decide(&[which], &judge(reply)),
+                    _ => round.refusals.push((which, judge(reply))),
                 }
             }
         }
@@ -218,7 +232,7 @@ impl Transaction<'_> {
     }
 
     fn out_of_step(&mut self, to: &str, reply: &Reply) -> Fault {
-        self.session.broke(&format!("server answered {to} with {reply}"))
+        self.session.out_of_step(&format!("server answered {to} with {reply}"))
     }
 
     /// Leaves a transaction that did not end with its message. Every verdict is in by then, so a
@@ -235,4 +249,10 @@ impl Transaction<'_> {
         self.session.enter(Phase::Message);
         self.session.fault(Cause::System(error.kind(), error.to_string()))
     }
+}
+
+/// For those who would have been served but for another.
+fn held_back() -> Outcome {
+    let text = "held back: another recipient was not accepted";
+    Outcome::Deferred(Reason::local(EnhancedCode::new(4, 5, 0), text))
 }

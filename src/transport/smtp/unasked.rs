@@ -6,6 +6,7 @@
 //! only where the server took the one before it of this session from the same sender ([`Trust`]): a server that answers
 //! each line of it by an error would not put up with that for long.
 
+use super::turns::Batch;
 use crate::mail::{Reply, ReversePath};
 use crate::transport::Mail;
 
@@ -29,11 +30,15 @@ impl Harmless {
         harmless.then_some(Self(text))
     }
 
-    /// The command that sends it, and the text behind that (RFC 3030 §2).
-    pub(super) fn bdat(&self) -> Vec<u8> {
-        let mut bytes = format!("BDAT {} LAST\r\n", self.0.len()).into_bytes();
-        bytes.extend_from_slice(&self.0);
-        bytes
+    /// Adds the command that sends it, and the text behind that (RFC 3030 §2).
+    ///
+    /// RSET goes with it, at no further round trip. A reply too many before the answer to the text would be taken for
+    /// that; but then the answer stands where that to RSET should, and shows. DATA needs no such thing: 354 answers nothing
+    /// else. And a text that is refused leaves nothing behind (RFC 3030 §2).
+    pub(super) fn append_to(&self, batch: &mut Batch) {
+        batch.text(|bytes| bytes.extend(format!("BDAT {} LAST\r\n", self.0.len()).bytes()));
+        batch.end_message(&self.0);
+        batch.command("RSET");
     }
 }
 
@@ -56,8 +61,8 @@ impl Trust {
 pub(super) struct Unasked<'a>(&'a Harmless);
 
 impl Unasked<'_> {
-    pub(super) fn bdat(&self) -> Vec<u8> {
-        self.0.bdat()
+    pub(super) fn append_to(&self, batch: &mut Batch) {
+        self.0.append_to(batch);
     }
 }
 

@@ -3,8 +3,9 @@
 use super::{Round, Transaction};
 use crate::mail::{Reply, judge};
 use crate::transport::smtp::body::{Body, Dots};
-use crate::transport::smtp::session::{Part, limit};
+use crate::transport::smtp::session::limit;
 use crate::transport::smtp::survey::Survey;
+use crate::transport::smtp::turns::{Batch, Heard};
 use crate::transport::smtp::unasked::{Harmless, Trust, Unasked};
 use crate::transport::{Fault, Mail, Phase};
 
@@ -22,7 +23,9 @@ pub(super) enum Following<'a> {
 impl Transaction<'_> {
     /// The text, where it may go by BDAT.
     pub(super) fn chunk(&mut self, survey: Survey) -> Result<Option<Harmless>, Fault> {
-        if !self.session.capabilities().chunking || survey.size > CHUNK {
+        // What shows that the answer to a chunk is that goes with the chunk.
+        let offers = self.session.capabilities();
+        if !offers.chunking || !offers.pipelining || survey.size > CHUNK {
             return Ok(None);
         }
         let mut body = Body::new(self.mail, self.changes, Dots::AsTheyAre);
@@ -36,29 +39,28 @@ impl Transaction<'_> {
         &mut self,
         following: Following<'_>,
         chunk: Option<&Harmless>,
-        round: &Round,
+        round: &mut Round,
     ) -> Result<(), Fault> {
         let wanted = !round.accepted.is_empty();
         if !wanted {
             self.session.answered();
         }
         let reply = match following {
-            Following::Whole(_) => {
-                self.session.enter(Phase::Data);
-                self.final_reply("BDAT").await?
-            }
+            Following::Whole(_) => self.chunk_reply(wanted).await?,
             Following::Data => {
                 let reply = self.session.reply(limit::DATA).await?;
                 if !wanted && reply.code == 354 {
                     // RFC 2920 §3.1: a message that nobody takes still has to be ended.
                     self.session.enter(Phase::Data);
-                    self.session.write(b".\r\n", Part::Some).await?;
+                    let mut end = Batch::default();
+                    end.command(".");
+                    self.session.write(&end).await?;
                     self.final_reply("the final dot").await?;
-                    return Ok(());
+                    return self.session.expect_no_more();
                 }
-                self.data(reply).await?
+                self.data(reply, round).await?
             }
-            Following::Nothing if round.refused => return Ok(()),
+            Following::Nothing if round.refused => return self.session.expect_no_more(),
             Following::Nothing if !wanted => {
                 self.reset().await;
                 return Ok(());
@@ -67,28 +69,53 @@ impl Transaction<'_> {
                 if let Some(text) = chunk {
                     self.session.enter(Phase::Data);
                     self.session.expect_silence().await?;
-                    self.session.write(&text.bdat(), Part::Last).await?;
-                    self.final_reply("BDAT").await?
+                    let mut batch = Batch::default();
+                    text.append_to(&mut batch);
+                    self.session.write(&batch).await?;
+                    self.chunk_reply(wanted).await?
                 } else {
                     let reply = self.session.command_within("DATA", limit::DATA).await?;
-                    self.data(reply).await?
+                    self.data(reply, round).await?
                 }
             }
         };
+        self.session.expect_no_more()?;
         self.session.answered();
-        let positive = reply.is_positive();
         if wanted && let Some(trust) = Trust::earned(self.mail, &reply) {
             self.session.trust(trust);
         }
+        let must_reset = chunk.is_none() && (!wanted || !reply.is_positive());
+        self.tell(round);
         self.verdicts.decide(&round.accepted, &judge(reply));
-        if !wanted || !positive {
+        if must_reset {
             self.reset().await;
         }
         Ok(())
     }
 
+    /// The reply to a chunk. That to the RSET behind it shows that it was that: where a reply too many has displaced it,
+    /// a refusal stands there, or nothing, and the message may have been taken or not.
+    async fn chunk_reply(&mut self, wanted: bool) -> Result<Reply, Fault> {
+        self.session.enter(Phase::Data);
+        let reply = self.final_reply("BDAT").await?;
+        if !reply.is_positive() && !self.session.is_open() {
+            return Ok(reply);
+        }
+        match self.session.hear(limit::COMMAND).await {
+            Ok(Heard::Answer(reset)) if reset.is_positive() => Ok(reply),
+            // Who refuses a text may go; and of one that nobody was to get there is nothing to be known.
+            _ if !reply.is_positive() || !wanted => {
+                self.session.end();
+                Ok(reply)
+            }
+            Ok(Heard::Answer(reset)) => Err(self.out_of_step("the RSET behind BDAT", &reset)),
+            Ok(Heard::Unasked(early)) => Err(self.out_of_step("what was not out", &early)),
+            Err(fault) => Err(fault),
+        }
+    }
+
     /// Goes on from the reply to DATA: the message, its final dot, and the reply to that.
-    async fn data(&mut self, reply: Reply) -> Result<Reply, Fault> {
+    async fn data(&mut self, reply: Reply, round: &mut Round) -> Result<Reply, Fault> {
         if reply.code != 354 {
             let reply = self.verdict(reply, "DATA")?;
             if reply.is_positive() {
@@ -96,40 +123,35 @@ impl Transaction<'_> {
             }
             return Ok(reply);
         }
+        // 354 answers nothing but DATA: whatever came before it stands in its place.
+        self.tell(round);
         self.session.enter(Phase::Data);
         let mut body = Body::new(self.mail, self.changes, Dots::Stuffed);
-        let mut block = Vec::new();
+        let mut batch = Batch::default();
         loop {
-            block.clear();
+            batch.clear();
             // An error leaves here: without the dot, the server cannot take half for the whole.
-            let more = body.next(&mut block).map_err(|error| self.unreadable(&error))?;
-            let part = if more { Part::Some } else { Part::Last };
+            let more = batch.text(|block| body.next(block));
+            let more = more.map_err(|error| self.unreadable(&error))?;
             if !more {
-                block.extend_from_slice(b".\r\n");
+                batch.end_message(b".\r\n");
             }
-            if let Some(early) = self.session.write_watching(&block, part).await? {
-                return self.early(early);
-            }
-            if !more {
+            let whole = self.session.write(&batch).await?;
+            if !more || !whole || self.session.is_failing() {
                 return self.final_reply("the final dot").await;
             }
         }
     }
 
-    /// The reply that decides over the message. Once writing has failed it can only refuse: what
-    /// is positive then was said of what came before.
+    /// The reply that decides over the message. One that came while the message was still going out can only refuse:
+    /// nothing that follows can then be accepted, and the session cannot go on in the middle of a message.
     async fn final_reply(&mut self, to: &str) -> Result<Reply, Fault> {
-        loop {
-            let reply = self.session.reply(limit::FINAL_DOT).await?;
-            let reply = self.verdict(reply, to)?;
-            if !reply.is_positive() || !self.session.is_failing() {
-                return Ok(reply);
-            }
+        match self.session.hear(limit::FINAL_DOT).await? {
+            Heard::Answer(reply) => self.verdict(reply, to),
+            Heard::Unasked(early) => self.early(early),
         }
     }
 
-    /// A reply that came while the message was still going out. A refusal stands, for nothing that
-    /// follows can be accepted; the session cannot go on in the middle of a message.
     fn early(&mut self, reply: Reply) -> Result<Reply, Fault> {
         let reply = self.verdict(reply, "part of the message")?;
         if reply.is_positive() {
@@ -155,18 +177,11 @@ impl<'a> Following<'a> {
         }
     }
 
-    pub(super) fn part(&self) -> Part {
-        match self {
-            Self::Nothing | Self::Data => Part::Some,
-            Self::Whole(_) => Part::Last,
-        }
-    }
-
-    pub(super) fn append_to(&self, batch: &mut Vec<u8>) {
+    pub(super) fn append_to(&self, batch: &mut Batch) {
         match self {
             Self::Nothing => {}
-            Self::Data => batch.extend_from_slice(b"DATA\r\n"),
-            Self::Whole(text) => batch.extend_from_slice(&text.bdat()),
+            Self::Data => batch.command("DATA"),
+            Self::Whole(text) => text.append_to(batch),
         }
     }
 }

@@ -74,7 +74,9 @@ fn a_chunk_may_have_been_taken_whether_its_envelope_was_answered_or_not() {
         C: A: b
         C:
         C: c
+        C: RSET
         S: 250 taken
+        S: 250 ok
         ";
     let whole = "C: MAIL *
         C: RCPT *
@@ -83,6 +85,7 @@ fn a_chunk_may_have_been_taken_whether_its_envelope_was_answered_or_not() {
         C: A: b
         C:
         C: c
+        C: RSET
         ";
     for (replies, phase) in [
         ("", Phase::Answer),
@@ -92,6 +95,10 @@ fn a_chunk_may_have_been_taken_whether_its_envelope_was_answered_or_not() {
         ("S: 421 bye", Phase::Envelope),
         ("S: 550 no\nS: 503 no\nS: 503 no", Phase::Data),
         ("S: 250 ok\nS: 550 no\nS: 550 no", Phase::Data),
+        // Whether this is the answer to the chunk is not known without that to RSET.
+        ("S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 250 taken", Phase::Answer),
+        ("S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 250 ok\nS: 554 no", Phase::Answer),
+        ("S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 250 ok\nS: 421 bye", Phase::Answer),
         ("S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 421 bye", Phase::Data),
     ] {
         let server = Server::play(&format!("{offers}{taken}{whole}{replies}"));

@@ -20,6 +20,7 @@ const FIRST: &str = "C: MAIL FROM:<s@x> SIZE=15
     C:
     C: ..
     C: c
+    C: RSET
     ";
 
 /// The same message, sent with its envelope.
@@ -30,6 +31,7 @@ const WHOLE: &str = "C: MAIL FROM:<s@x> SIZE=15
     C:
     C: ..
     C: c
+    C: RSET
     ";
 
 const QUIT: &str = "C: QUIT
@@ -57,16 +59,17 @@ fn send(dialogue: &[&str], texts: &[&[u8]]) -> Vec<&'static str> {
 
 #[test]
 fn a_message_goes_whole_behind_one_that_was_taken() {
-    let taken = "S: 250 taken\n";
-    let replies = "S: 250 ok\nS: 250 ok\nS: 250 taken\n";
+    let taken = "S: 250 taken\nS: 250 ok\n";
+    let replies = "S: 250 ok\nS: 250 ok\nS: 250 taken\nS: 250 ok\n";
     let dialogue = [OFFERS, FIRST, taken, WHOLE, replies, WHOLE, replies, QUIT];
     assert_eq!(send(&dialogue, &[TEXT; 3]), ["sent"; 3]);
 }
 
 #[test]
 fn a_message_behind_one_that_was_refused_waits_for_its_envelope() {
-    let refused = "S: 554 5.6.0 spam\nC: RSET\nS: 250 ok\n";
-    let dialogue = [OFFERS, FIRST, refused, FIRST, "S: 250 taken\n", QUIT];
+    let refused = "S: 554 5.6.0 spam\nS: 250 ok\n";
+    let taken = "S: 250 taken\nS: 250 ok\n";
+    let dialogue = [OFFERS, FIRST, refused, FIRST, taken, QUIT];
     assert_eq!(send(&dialogue, &[TEXT; 2]), ["never", "sent"]);
     // Whether its text was refused or its envelope.
     for replies in [
@@ -74,7 +77,7 @@ fn a_message_behind_one_that_was_refused_waits_for_its_envelope() {
         "S: 250 ok\nS: 550 5.1.1 no\nS: 250 taken\n",
         "S: 550 5.1.8 no\nS: 503 5.5.1 no\nS: 503 5.5.1 no\n",
     ] {
-        let (taken, reset) = ("S: 250 taken\n", "C: RSET\nS: 250 ok\n");
+        let (taken, reset) = ("S: 250 taken\nS: 250 ok\n", "S: 250 ok\n");
         let dialogue = [OFFERS, FIRST, taken, WHOLE, replies, reset, FIRST, taken, QUIT];
         assert_eq!(send(&dialogue, &[TEXT; 3]), ["sent", "never", "sent"], "{replies}");
     }
@@ -96,7 +99,7 @@ fn text_with_a_line_that_could_be_a_command_waits_for_354() {
         S: 250 taken
         ";
     let text = b"A: b\n\nrset\nMAIL\n";
-    let dialogue = [OFFERS, FIRST, "S: 250 taken\n", command, QUIT];
+    let dialogue = [OFFERS, FIRST, "S: 250 taken\nS: 250 ok\n", command, QUIT];
     assert_eq!(send(&dialogue, &[TEXT, text]), ["sent"; 2]);
     assert_eq!(send(&[OFFERS, command, QUIT], &[text]), ["sent"]);
 }
