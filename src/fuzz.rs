@@ -123,6 +123,11 @@ pub fn smtp_session(data: &[u8]) {
     crate::transport::fuzz::session(data);
 }
 
+/// A session with a server that says a reply too many or too few: what it did not take does not count as sent.
+pub fn smtp_lying(data: &[u8]) {
+    crate::transport::fuzz::lying(data);
+}
+
 /// The conversion of a message for 7 bits: nothing panics, and it is the same however it arrives.
 pub fn downgrade(data: &[u8]) {
     use crate::mail::downgrade::{Changes, Downgrade};

@@ -2,11 +2,15 @@
 //!
 //! The same functions run in our own tests over bytes that proptest makes up.
 
+mod lying;
+
 use std::fs::File;
 use std::io::Write;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+pub(crate) use lying::lying;
 
 use super::framing::Framer;
 use super::{Io, Session, Share, deliver};
@@ -52,7 +56,7 @@ pub(crate) fn session(server: &[u8]) {
     let runtime = runtime.expect("a runtime without sockets needs nothing of the system");
     let (near, far) = tokio::io::duplex(1 << 16);
     let (deliveries, heard) =
-        runtime.block_on(async { tokio::join!(client(near), play(server, far)) });
+        runtime.block_on(async { tokio::join!(client(near, &[MESSAGE; 2]), play(server, far)) });
     let text = String::from_utf8(heard).expect("all that was to be sent is ASCII");
     let ends = text.matches("\r\n..body\r\n.\r\n").count()
         + text.matches(" LAST\r\nSubject: x\r\n\r\n.body\r\n").count();
@@ -71,7 +75,8 @@ pub(crate) fn session(server: &[u8]) {
     );
 }
 
-async fn client(io: DuplexStream) -> Vec<Vec<Outcome>> {
+/// Sends these to a@x and b@x, as far as the session goes.
+async fn client(io: DuplexStream, messages: &[&[u8]]) -> Vec<Vec<Outcome>> {
     let remote = Remote {
         step_limit: Some(Duration::from_secs(2)),
         ..Remote::new("server.example", Protocol::Smtp)
@@ -83,15 +88,18 @@ async fn client(io: DuplexStream) -> Vec<Vec<Outcome>> {
         return deliveries;
     };
     let recipients = ["a@x", "b@x"].map(|text| Address::parse(text.as_bytes()).expect("is one"));
-    let file = message_file();
-    while session.is_reusable() && deliveries.len() < 2 {
+    for message in messages {
+        if !session.is_reusable() {
+            break;
+        }
+        let file = message_file(message);
         let mail = Mail {
             sender: &ReversePath::Null,
             recipients: &recipients,
             request: &DeliveryRequest::default(),
             file: &file,
             offset: 0,
-            size: MESSAGE.len() as u64,
+            size: message.len() as u64,
         };
         let collected = Collected::of(&mail);
         let report = |which: &[usize], outcome: &Outcome| collected.take(which, outcome);
@@ -104,9 +112,9 @@ async fn client(io: DuplexStream) -> Vec<Vec<Outcome>> {
     deliveries
 }
 
-fn message_file() -> File {
+fn message_file(message: &[u8]) -> File {
     let mut file = tempfile::tempfile().expect("there is a folder for temporary files");
-    file.write_all(MESSAGE).expect("it can be written");
+    file.write_all(message).expect("it can be written");
     file
 }
 
@@ -167,6 +175,11 @@ mod tests {
         #[test]
         fn no_server_breaks_a_session(server in plausible()) {
             session(&server);
+        }
+
+        #[test]
+        fn no_lie_of_a_server_makes_a_message_served_that_it_did_not_take(choices: Vec<u8>) {
+            lying(&choices);
         }
 
         #[test]
