@@ -196,6 +196,12 @@ mod tests {
     }
 
     #[test]
+    fn lies_that_were_believed_once_are_not() {
+        // A reply too few, so that nothing is left for RSET and a refusal stands in another's place.
+        lying(&[44, 0, 7, 0, 0, 249, 152, 118, 1, 61]);
+    }
+
+    #[test]
     fn the_oracle_sees_messages_that_were_taken() {
         session(b"220 hi\r\n\xff250-x\r\n250-PIPELINING\r\n250 CHUNKING\r\n\xff250 ok\r\n250 ok\r\n250 ok\r\n250 taken\r\n");
         session(b"220 hi\r\n\xff250 x\r\n\xff250 ok\r\n\xff250 ok\r\n\xff550 no\r\n\xff354 go\r\n\xff250 taken\r\n");

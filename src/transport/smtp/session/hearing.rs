@@ -36,7 +36,11 @@ impl Session {
                 Ok(heard)
             }
             Ok(Err(error)) => Err(self.broke(&error.to_string())),
-            Err(_) => Err(self.fault(Cause::TimedOut)),
+            Err(_) => {
+                // A reply too few: what came was perhaps said of the next command each time.
+                self.out_of_step = true;
+                Err(self.fault(Cause::TimedOut))
+            }
         }
     }
 
