@@ -16,6 +16,7 @@ mod header;
 mod helo;
 #[cfg(test)]
 pub(crate) mod linear;
+mod mask;
 mod outcome;
 mod prepare;
 mod printable;
@@ -35,6 +36,7 @@ pub(crate) use date::{received_date, rfc5322_date};
 pub(crate) use envelope::{Envelope, NoRecipients, Recipients, ReversePath};
 pub(crate) use header::{Header, HeaderError};
 pub(crate) use helo::Helo;
+pub(crate) use mask::Mask;
 pub(crate) use outcome::{Outcome, Reason, judge};
 pub(crate) use prepare::{Flags, Orders, Prepared, Unusable, prepare};
 pub(crate) use printable::{Printable, Quoted};

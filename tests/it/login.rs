@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::daemon::Daemon;
 use crate::house::{House, Ran};
 use crate::smarthost::{Certificates, Dialogue, Sink};
 use crate::smtp::smtp;
@@ -218,4 +219,101 @@ fn an_offer_made_before_tls_does_not_count_after_it() {
     let options = [&port, "--starttls", &ca, USER[0], USER[1]];
     smtp(&house, &options, MAIL).exit(16).complains("no login at all");
     assert_eq!(host.played().departed, None);
+}
+
+const PASSWORD: &str = "correct horse=battery9";
+
+/// Whatever is long enough to be told from any text, of the password or of what was sent of it in base64.
+fn shows_secret(text: &str, sent: &[&str]) -> Option<String> {
+    let text = text.to_ascii_lowercase();
+    let parts = [&[PASSWORD], sent].concat().into_iter().flat_map(|secret| {
+        let bytes: Vec<_> = secret.to_ascii_lowercase().bytes().collect();
+        bytes.windows(8).map(|part| String::from_utf8(part.to_vec()).unwrap()).collect::<Vec<_>>()
+    });
+    parts.into_iter().find(|part| text.contains(part.as_str()))
+}
+
+/// Replies to AUTH that quote it, whole or in part, and one in the middle of a base64 of the server's own.
+#[test]
+fn a_password_that_the_server_quotes_is_kept_nowhere() {
+    // "\0u@x.example\0" and the password; the password; "pw=" and the password and "!".
+    let plain = "AHVAeC5leGFtcGxlAGNvcnJlY3QgaG9yc2U9YmF0dGVyeTk=";
+    let alone = "Y29ycmVjdCBob3JzZT1iYXR0ZXJ5OQ==";
+    let aside = "IHB3PWNvcnJlY3QgaG9yc2U9YmF0dGVyeTkh";
+    let quotations = [
+        format!("500 5.5.1 unrecognized: \"AUTH PLAIN {plain}\""),
+        format!("500-5.5.1 {}\nS: 500 {}", &plain[..30], &plain[20..]),
+        format!("535 5.7.8 no {}", plain.to_uppercase()),
+        format!("535 5.7.8 wrong password '{PASSWORD}' for u@x.example"),
+        format!("535 5.7.8 wrong password {}", PASSWORD.to_uppercase()),
+        format!("454 4.7.0 {} and {}", &PASSWORD[..9], &PASSWORD[10..]),
+        format!("454 4.7.0 {aside} {alone}"),
+        format!("AUTH PLAIN {plain}: what?"),
+    ];
+    for quotation in &quotations {
+        let house = House::new();
+        let host = Dialogue::play(&format!(
+            "S: 220 hi\nC: EHLO *\nS: 250-hi\nS: 250 AUTH PLAIN\nC: AUTH *\nS: {quotation}\n> anything"
+        ));
+        let options = format!("--user=u@x.example '--pass={PASSWORD}'");
+        house.control("remotes", &format!("127.0.0.1 smtp --port={} {options}\n", host.port()));
+        let daemon = Daemon::start(&house);
+        house.run("nullmailer-queue", [""; 0], MAIL).success();
+        daemon.wait_for_line("Sending failed: ");
+        let mailq = house.run("mailq", [""; 0], "").success().stdout;
+        let mut kept = daemon.stop_with_log();
+        host.played();
+        let journal = house.path("queue/status").join(house.only_queued().id);
+        kept.extend([mailq, std::fs::read_to_string(journal).unwrap()]);
+        let kept = kept.join("\n");
+        assert_eq!(shows_secret(&kept, &[plain, alone, aside]), None, "{quotation}: {kept}");
+        assert!(kept.contains("[secret]"), "{kept}");
+    }
+}
+
+#[test]
+fn a_password_that_the_server_quotes_later_is_in_no_bounce() {
+    for (mechanism, exchange, sent) in [
+        ("PLAIN", "", "AHVAeC5leGFtcGxlAGNvcnJlY3QgaG9yc2U9YmF0dGVyeTk="),
+        ("LOGIN", "S: 334 x\nC: *\n", "Y29ycmVjdCBob3JzZT1iYXR0ZXJ5OQ=="),
+        // What the password can be guessed with, in a dictionary.
+        (
+            "CRAM-MD5",
+            "S: 334 PDFAaD4=\nC: *\n",
+            "dUB4LmV4YW1wbGUgNzQ1ZmExYWUzMjJjYmI3NmJjODZjM2MzYThlNTQxMTE=",
+        ),
+        ("XOAUTH2", "", "dXNlcj11QHguZXhhbXBsZQFhdXRoPUJlYXJlciBjb3JyZWN0IGhvcnNlPWJhdHRlcnk5AQE="),
+    ] {
+        let house = House::new();
+        let host = Dialogue::play(&format!(
+            "S: 220 hi
+             C: EHLO *
+             S: 250-hi
+             S: 250 AUTH {mechanism}
+             C: AUTH *
+             {exchange}S: 235 ok
+             C: MAIL *
+             S: 250 ok
+             C: RCPT *
+             S: 550-5.1.1 no such user; you are {PASSWORD}
+             S: 550 5.1.1 you said {sent}
+             C: RSET
+             S: 250 ok
+             > anything"
+        ));
+        let options = format!("--auth={mechanism} --user=u@x.example '--pass={PASSWORD}'");
+        house.control("remotes", &format!("127.0.0.1 smtp --port={} {options}\n", host.port()));
+        let daemon = Daemon::start(&house);
+        house.run("nullmailer-queue", [""; 0], MAIL).success();
+        daemon.wait_for_line("bounce");
+        let mut kept = daemon.stop_with_log();
+        for folder in ["queue/queue", "queue/failed"] {
+            for file in std::fs::read_dir(house.path(folder)).unwrap() {
+                kept.push(std::fs::read_to_string(file.unwrap().path()).unwrap());
+            }
+        }
+        let kept = kept.join("\n");
+        assert!(kept.contains("no such user"), "{kept}");
+        assert_eq!(shows_secret(&kept, &[sent]), None, "{mechanism}: {kept}");
+    }
 }

@@ -3,8 +3,10 @@
 //! Taken as they come: a bare LF as line end, a code without text, a tab behind it, a second digit
 //! of 6 to 9, text that is not UTF-8. Refused, because the next reply would then be taken for an
 //! answer to something else: whatever does not begin with a code, and classes mixed in one reply.
+//!
+//! Replies are made here, and nowhere else of what a server sends; so here is where secrets that it quotes are taken out.
 
-use crate::mail::{Printable, Reply};
+use crate::mail::{Mask, Printable, Reply};
 
 /// A line longer than this is not kept to its end: RFC 5321 §4.5.3.1.5 knows 512 bytes.
 const MAX_LINE: usize = 4096;
@@ -22,6 +24,7 @@ pub(super) struct Framer {
     /// The lines of a reply whose last line has not come.
     open: Vec<String>,
     class: u16,
+    mask: Mask,
 }
 
 impl Framer {
@@ -32,6 +35,11 @@ impl Framer {
         self.raw.extend_from_slice(bytes);
     }
 
+    /// What no reply shows from now on.
+    pub(super) fn mask(&mut self) -> &mut Mask {
+        &mut self.mask
+    }
+
     /// The next whole reply; `None` until more is fed.
     ///
     /// # Errors
@@ -39,7 +47,7 @@ impl Framer {
     pub(super) fn next(&mut self) -> Result<Option<Reply>, String> {
         while let Some(length) = memchr::memchr(b'\n', &self.raw[self.begin..]) {
             let line = &self.raw[self.begin..self.begin + length];
-            let parsed = Line::parse(line)?;
+            let parsed = Line::parse(line, &self.mask)?;
             self.begin += length + 1;
             if !self.open.is_empty() && self.class != parsed.code / 100 {
                 return Err(format!(
@@ -79,13 +87,14 @@ struct Line {
 }
 
 impl Line {
-    fn parse(line: &[u8]) -> Result<Self, String> {
+    fn parse(line: &[u8], mask: &Mask) -> Result<Self, String> {
         let end = line.iter().rposition(|b| *b != b'\r').map_or(0, |at| at + 1);
         let line = &line[..end];
         if line.len() > MAX_LINE {
             return Err(format!("server sent a line of more than {MAX_LINE} bytes"));
         }
         let no_reply = || {
+            let line = mask.apply(line);
             let shown = String::from_utf8_lossy(&line[..line.len().min(80)]);
             format!("server sent what is no reply: {:?}", Printable(&shown))
         };
@@ -99,6 +108,7 @@ impl Line {
             [b'-', text @ ..] => (false, text),
             _ => return Err(no_reply()),
         };
+        let text = mask.apply(text);
         let text = String::from_utf8_lossy(&text[..text.len().min(KEPT)]).into_owned();
         Ok(Self { code, last, text })
     }

@@ -23,7 +23,7 @@ use super::auth;
 use super::io::Io;
 use super::unasked::Trust;
 use super::wire::Wire;
-use crate::mail::{Helo, Remote, Reply, Security};
+use crate::mail::{Helo, Login, Mask, Remote, Reply, SecretSource, Security};
 use crate::transport::tls::TlsClient;
 use crate::transport::{Cause, Fault, Peer, Phase};
 
@@ -112,6 +112,10 @@ impl Session {
         helo: &Helo,
         tls: Option<&TlsClient>,
     ) -> Result<(), Fault> {
+        // A server that we told it before could greet us with it.
+        if let Some(Login { secret: SecretSource::Inline(secret), .. }) = &remote.login {
+            self.mask(|mask| mask.hide(secret.expose()));
+        }
         self.wire.expect_greeting();
         let greeting = self.reply(limit::COMMAND).await?;
         self.insist(greeting)?;
@@ -126,6 +130,11 @@ impl Session {
             Some(login) => auth::login(self, remote, login).await,
             None => Ok(()),
         }
+    }
+
+    /// Has what `hide` adds to the mask taken out of all that the server says from now on.
+    pub(super) fn mask(&self, hide: impl FnOnce(&mut Mask)) {
+        self.wire.mask(hide);
     }
 
     /// EHLO, and HELO where the server does not know it (RFC 5321 §3.2).

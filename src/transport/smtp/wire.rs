@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use super::framing::Framer;
 use super::io::Io;
 use super::turns::{Batch, Heard, Turns};
-use crate::mail::Reply;
+use crate::mail::{Mask, Reply};
 use crate::transport::tls::{self, TlsStream};
 
 /// A connection, shared by a session and the lettre connection inside it, and by nobody else.
@@ -68,6 +68,11 @@ impl Wire {
 
     pub(super) fn peer(&self) -> Option<SocketAddr> {
         self.inner().peer
+    }
+
+    /// Has what `hide` adds to the mask taken out of every reply from now on.
+    pub(super) fn mask(&self, hide: impl FnOnce(&mut Mask)) {
+        hide(self.inner().framer.mask());
     }
 
     /// Notes that the server speaks first.

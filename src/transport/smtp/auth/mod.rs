@@ -1,7 +1,8 @@
 //! AUTH (RFC 4954): which mechanism, whether it may be used here, and the dialogue.
 //!
 //! `session` logs in when it opens. A refused login is the administrator's to fix: it is a fault
-//! of the session, whatever its code, and delays mail. Secrets go into the commands and nowhere else.
+//! of the session, whatever its code, and delays mail. Secrets go into the commands, and into the mask that takes them out
+//! of replies, and nowhere else.
 
 mod mechanism;
 mod scram;
@@ -12,7 +13,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::Session;
-use crate::mail::{Login, Mechanism, Remote, Reply};
+use crate::mail::{Login, Mask, Mechanism, Remote, Reply};
 use crate::transport::{Cause, Fault};
 use mechanism::{Exchange, Identity};
 
@@ -39,6 +40,7 @@ pub(super) async fn login(
     let candidates = candidates(login, session.capabilities().auth_mechanisms(), may_show)
         .map_err(|sentence| session.broke(&sentence))?;
     let secret = secret::read(&login.secret).await.map_err(|sentence| session.broke(&sentence))?;
+    session.mask(|mask| mask.hide(secret.expose()));
     let mut refusal = None;
     for mechanism in candidates {
         let identity = Identity {
@@ -66,7 +68,16 @@ pub(super) async fn login(
 /// One exchange from AUTH to the server's verdict.
 async fn converse(session: &mut Session, mut exchange: Exchange) -> Result<Reply, Fault> {
     let name = exchange.mechanism().name();
-    let initial = exchange.initial().map(|bytes| BASE64.encode(bytes));
+    let initial = exchange.initial();
+    // That of LOGIN, SCRAM and EXTERNAL is a name.
+    let tells = matches!(
+        exchange.mechanism(),
+        Mechanism::Plain | Mechanism::Xoauth2 | Mechanism::OauthBearer
+    );
+    if let Some(initial) = initial.as_ref().filter(|_| tells) {
+        session.mask(|mask| mask.hide_encoded(initial));
+    }
+    let initial = initial.map(|bytes| BASE64.encode(bytes));
     let mut held_back = None;
     let command = match initial {
         None => format!("AUTH {name}"),
@@ -87,9 +98,10 @@ async fn converse(session: &mut Session, mut exchange: Exchange) -> Result<Reply
         }
         let answer = match held_back.take() {
             Some(initial) => Ok(initial),
-            None => exchange
-                .answer(challenge(&reply).as_deref())
-                .map(|answer| BASE64.encode(answer.as_slice())),
+            None => exchange.answer(challenge(&reply).as_deref()).map(|answer| {
+                session.mask(|mask| hide_answer(mask, &answer));
+                BASE64.encode(answer.as_slice())
+            }),
         };
         reply = match answer {
             Ok(line) => session.command(line).await?,
@@ -111,6 +123,14 @@ async fn converse(session: &mut Session, mut exchange: Exchange) -> Result<Reply
         4 | 5 => Ok(reply),
         _ => Err(session.broke(&format!("{name}: server answered {reply}"))),
     }
+}
+
+/// An answer is a secret, or ends in one or in the proof of one (CRAM-MD5 behind a blank, SCRAM behind a comma): with that
+/// the password can be guessed.
+fn hide_answer(mask: &mut Mask, answer: &[u8]) {
+    mask.hide_encoded(answer);
+    let mut words = answer.rsplit(|byte| matches!(byte, b' ' | b','));
+    mask.hide(words.next().unwrap_or_default());
 }
 
 /// The bytes of a challenge; `None` if it is not base64.
