@@ -1,7 +1,9 @@
-//! Programs that we start: each is a process group of its own, and none outlives our interest in it.
+//! Programs that we start: each is a process group of its own, knows nothing of our settings, and none outlives our
+//! interest in it.
 //!
 //! Used for `passcmd` and for external protocol programs.
 
+use std::ffi::OsStr;
 use std::process::ExitStatus;
 use std::sync::{Mutex, PoisonError};
 
@@ -21,8 +23,16 @@ pub(crate) fn is_started(pid: u32) -> bool {
     started(|pids| pids.contains(&pid))
 }
 
-/// What tells of the daemon's own socket: sd_listen_fds(3).
-const OURS: &[&str] = &["LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDS", "LISTEN_FDNAMES"];
+/// What a program inherits of our environment; all that begins with `LC_` besides. The rest is ours: control files, with
+/// other remotes' passwords among them, and the socket that was handed to us. `CREDENTIALS_DIRECTORY` is the name of a
+/// folder, where a `passcmd` may look for its own.
+const INHERITED: &[&str] =
+    &["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR", "CREDENTIALS_DIRECTORY"];
+
+fn is_inherited(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    name.starts_with(b"LC_") || INHERITED.iter().any(|kept| kept.as_bytes() == name)
+}
 
 /// A running program. Dropping it kills the program with all that it started, except what has
 /// left its group.
@@ -34,11 +44,14 @@ pub(super) struct Running {
 }
 
 impl Running {
-    pub(super) fn start(command: &mut Command) -> std::io::Result<Self> {
+    /// Starts it with these variables, and little else of our environment.
+    pub(super) fn start(
+        command: &mut Command,
+        variables: &[(&str, &str)],
+    ) -> std::io::Result<Self> {
         sys::keep_exits()?;
-        for name in OURS {
-            command.env_remove(name);
-        }
+        let inherited = std::env::vars_os().filter(|(name, _)| is_inherited(name));
+        command.env_clear().envs(inherited).envs(variables.iter().copied());
         let child = command.process_group(0).kill_on_drop(true).spawn()?;
         let group = child.id();
         started(|pids| pids.extend(group));

@@ -2,7 +2,7 @@
 //!
 //! The original's contract (docs/protocols.md): descriptor 0 has the host and the options, one a
 //! line, up to an empty one; descriptor 1 is for the status text, descriptor 3 is the queue file;
-//! `HELOHOST` is in the environment; bit 32 of the exit code means "for good". Each message is a
+//! `HELOHOST` is in the environment, which holds little else; bit 32 of the exit code means "for good". Each message is a
 //! process of its own, in a process group of its own, and dies with the future that waits for it.
 
 use std::fs::File;
@@ -100,12 +100,11 @@ impl Session {
     fn start(&self, file: File) -> io::Result<Running> {
         let mut command = std::process::Command::new(&self.program);
         command
-            .env("HELOHOST", &self.helo)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .fd_mappings(vec![FdMapping { parent_fd: file.into(), child_fd: 3 }])
             .map_err(|error| io::Error::other(error.to_string()))?;
-        Running::start(&mut command.into())
+        Running::start(&mut command.into(), &[("HELOHOST", &self.helo)])
     }
 }
 

@@ -149,3 +149,47 @@ fn the_variables_of_the_original_name_no_control_file() {
     let found = run(&mut bare, "\n").success().stdout;
     assert!(found.contains("From: A Name <u@h.q.d.n>\n"), "{found}");
 }
+
+/// Writes what it has been given into `env`, and is a `passcmd`, a protocol or a queue program.
+fn plant(house: &House, name: &str) -> String {
+    let path = house.path(name);
+    let mut write = std::process::Command::new("sh");
+    write.args(["-c", "cat >\"$0\" && chmod +x \"$0\""]).arg(&path);
+    let report = house.path("seen").display().to_string();
+    run(&mut write, format!("#!/bin/sh\nenv >>'{report}'\necho word\nexit 0\n")).success();
+    path.display().to_string()
+}
+
+#[test]
+fn no_program_that_we_run_is_given_the_passwords_of_others() {
+    let sink = Sink::new().offers(&["AUTH PLAIN"]);
+    for kind in ["passcmd", "protocol", "queue"] {
+        let house = House::new();
+        let program = plant(&house, if kind == "protocol" { "protocols/dummy" } else { "program" });
+        let first = match kind {
+            "protocol" => "h.example dummy".to_owned(),
+            _ => sink.remote(&format!("user=u passcmd='{program}'")).trim_end().to_owned(),
+        };
+        let remotes = format!("{first}\nother.invalid smtp user=u pass=hunter2");
+        let set = [
+            ("NULLMAILER_REMOTES", remotes.as_str()),
+            ("NULLMAILER_ME", "env.example"),
+            ("SOME_TOKEN", "hunter3"),
+            ("LC_TIME", "C"),
+            ("TZ", "UTC"),
+        ];
+        if kind == "queue" {
+            let set = [&set[..], &[("NULLMAILER_QUEUE", &program)]].concat();
+            with(&house, &set, "sendmail", &["a@x.example"]).success();
+        } else {
+            with(&house, &set, "sendmail", &["-odi", "a@x.example"]).success();
+        }
+        let seen = std::fs::read_to_string(house.path("seen")).unwrap();
+        let has = |part: &str| seen.lines().any(|line| line.starts_with(part));
+        assert!(!seen.contains("hunter2"), "{kind}: {seen}");
+        assert!(has("PATH=") && has("LC_TIME=C") && has("TZ=UTC"), "{kind}: {seen}");
+        assert_eq!(has("HELOHOST=env.example"), kind == "protocol", "{kind}: {seen}");
+        // A queue program has its caller's environment, but for that.
+        assert_eq!(has("NULLMAILER_ME=") || has("SOME_TOKEN="), kind == "queue", "{kind}: {seen}");
+    }
+}

@@ -46,6 +46,7 @@ async fn from_command(command: &str, limit: Duration) -> Result<Secret, String> 
                 .arg(command)
                 .stdin(Stdio::null())
                 .stdout(Stdio::piped()),
+            &[],
         )
         .map_err(|error| format!("cannot run passcmd: {error}"))?;
         let mut stdout = running.child().stdout.take().expect("it is a pipe");
