@@ -4,10 +4,15 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::{Error, Submission, grammar};
 use crate::sys;
+
+/// For what is left in the pipes when the program has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Whether the file would run with rights that we do not have.
 pub(super) fn is_set_uid(program: &Path) -> bool {
@@ -56,10 +61,11 @@ pub(super) fn submit(program: &Path, submission: Submission<'_>) -> Result<(), E
     }
     drop(stdin);
     let status = child.wait().map_err(failed)?;
-    let (printed, complained) = (hear(stdout), hear(stderr));
     if status.success() {
         return written.map_err(failed);
     }
+    let until = Instant::now() + LAST_WORDS;
+    let (printed, complained) = (hear(&stdout, until), hear(&stderr, until));
     Err(Error::Program {
         program: program.to_owned(),
         // The original prints its errors on stdout.
@@ -69,18 +75,27 @@ pub(super) fn submit(program: &Path, submission: Submission<'_>) -> Result<(), E
 }
 
 /// Listens while the program is fed: one that prints much must not wait for us, nor we for it.
-fn listen(mut stream: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
-    const KEPT: u64 = 1000;
+fn listen(mut stream: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    const KEPT: usize = 1000;
+    let (teller, listener) = mpsc::channel();
     thread::spawn(move || {
-        let mut said = Vec::new();
-        let _ = (&mut stream).take(KEPT).read_to_end(&mut said);
-        let _ = io::copy(&mut stream, &mut io::sink());
-        said
-    })
+        let (mut block, mut kept) = ([0; KEPT], 0);
+        while let Ok(length @ 1..) = stream.read(&mut block) {
+            let new = length.min(KEPT - kept);
+            kept += new;
+            if new > 0 {
+                let _ = teller.send(block[..new].to_vec());
+            }
+        }
+    });
+    listener
 }
 
-/// The first line.
-fn hear(listener: JoinHandle<Vec<u8>>) -> String {
-    let said = listener.join().unwrap_or_default();
+/// The first line. Whoever holds the other end when the program has ended is not waited for.
+fn hear(listener: &Receiver<Vec<u8>>, until: Instant) -> String {
+    let mut said = Vec::new();
+    while let Ok(more) = listener.recv_timeout(until.saturating_duration_since(Instant::now())) {
+        said.extend(more);
+    }
     String::from_utf8_lossy(&said).lines().next().unwrap_or_default().to_owned()
 }

@@ -4,12 +4,20 @@
 //! Used for `passcmd` and for external protocol programs.
 
 use std::ffi::OsStr;
+use std::pin::pin;
 use std::process::ExitStatus;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use tokio::process::{Child, Command};
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
+use zeroize::Zeroizing;
 
 use crate::sys;
+
+/// For what is left in the pipe when a program has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Those whose exit somebody waits for.
 static STARTED: Mutex<Vec<u32>> = Mutex::new(Vec::new());
@@ -62,8 +70,27 @@ impl Running {
         &mut self.child
     }
 
-    /// Waits for the program itself; what it leaves running is killed.
-    pub(super) async fn wait(&mut self) -> std::io::Result<ExitStatus> {
+    /// Waits for the program itself, and kills what it leaves running. Its output, a pipe, is read to the end, so that a
+    /// full pipe does not stop it; `kept` gets the first `most` bytes. Who has left the group may hold the pipe for as
+    /// long as he likes: he is not waited for, and what the program wrote before it ended is there.
+    pub(super) async fn finish(
+        &mut self,
+        kept: &mut Vec<u8>,
+        most: usize,
+    ) -> std::io::Result<ExitStatus> {
+        let stdout = self.child.stdout.take().expect("it was asked to be a pipe");
+        let mut drained = pin!(drain(stdout, kept, most));
+        let mut ended = pin!(self.wait());
+        tokio::select! {
+            status = &mut ended => {
+                let _ = timeout(LAST_WORDS, drained).await;
+                status
+            }
+            () = &mut drained => ended.await,
+        }
+    }
+
+    async fn wait(&mut self) -> std::io::Result<ExitStatus> {
         let status = self.child.wait().await;
         self.kill();
         status
@@ -74,6 +101,15 @@ impl Running {
             sys::kill_group(leader);
             started(|pids| pids.retain(|pid| *pid != leader));
         }
+    }
+}
+
+async fn drain(mut stdout: ChildStdout, kept: &mut Vec<u8>, most: usize) {
+    // It may be a password.
+    let mut block = Zeroizing::new(vec![0; 4 * 1024]);
+    while let Ok(length @ 1..) = stdout.read(&mut block).await {
+        let room = most - kept.len();
+        kept.extend_from_slice(&block[..length.min(room)]);
     }
 }
 

@@ -9,14 +9,10 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
 
 use command_fds::{CommandFdExt, FdMapping};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::ChildStdout;
-use tokio::time::timeout;
+use tokio::io::AsyncWriteExt;
 use zeroize::Zeroizing;
 
 use super::children::Running;
@@ -26,8 +22,6 @@ use crate::mail::{EnhancedCode, Outcome, Reason, Remote, Reply};
 
 /// What is kept of a program's output; the rest is read and forgotten, so that it can end.
 const TEXT_MAX: usize = 8 * 1024;
-/// What a program wrote before it ended is there; whoever still holds its output is not waited for.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Copied between looks at other tasks.
 const BLOCK: usize = 1 << 20;
 
@@ -111,33 +105,13 @@ impl Session {
 /// Feeds the program its options and waits for its end; what it ended with, and what it said.
 async fn attend(mut running: Running, options: &[u8]) -> io::Result<(ExitStatus, String)> {
     let mut stdin = running.child().stdin.take().expect("it is a pipe");
-    let mut stdout = running.child().stdout.take().expect("it is a pipe");
     let mut text = Vec::new();
     let feed = async move {
         // A program need not read them.
         let _ = stdin.write_all(options).await;
     };
-    let watch = async {
-        let mut drained = pin!(drain(&mut stdout, &mut text));
-        let mut ended = pin!(running.wait());
-        tokio::select! {
-            status = &mut ended => {
-                let _ = timeout(LAST_WORDS, drained).await;
-                status
-            }
-            () = &mut drained => ended.await,
-        }
-    };
-    let ((), status) = tokio::join!(feed, watch);
+    let ((), status) = tokio::join!(feed, running.finish(&mut text, TEXT_MAX));
     Ok((status?, String::from_utf8_lossy(&text).trim().to_owned()))
-}
-
-async fn drain(stdout: &mut ChildStdout, text: &mut Vec<u8>) {
-    let mut block = vec![0; 16 * 1024];
-    while let Ok(length @ 1..) = stdout.read(&mut block).await {
-        let room = TEXT_MAX - text.len();
-        text.extend_from_slice(&block[..length.min(room)]);
-    }
 }
 
 /// The queue file from its beginning, or a copy of it that names only those who are waiting.

@@ -124,6 +124,33 @@ fn a_program_that_does_not_read_or_leaves_children_is_no_trouble() {
 }
 
 #[test]
+fn a_program_that_has_ended_is_not_waited_for_whatever_it_left_behind() {
+    // In a session of its own, it is out of our reach.
+    let script = "D=$(dirname \"$0\"); echo done
+        setsid sh -c \"echo \\$\\$ >$D/pid; exec sleep 1000 2>&-\" 2>&- &
+        until test -s $D/pid; do sleep 0.01; done";
+    let house = house("", script);
+    queue(&house, "s@x.y");
+    let log = send(&house);
+    let left = read(&house, "protocols/pid");
+    run(Command::new("kill").arg(left.trim()), "").success();
+    assert!(house.queued().is_empty(), "{log}");
+    assert!(log.contains("done"), "{log}");
+}
+
+#[test]
+fn a_queue_program_that_has_ended_is_not_waited_for_either() {
+    let script = "cat >/dev/null; echo no room; sleep 1000 & echo $! >$0.pid; exit 73";
+    let house = house("", script);
+    let mut inject = house.command("nullmailer-inject");
+    inject.env("NULLMAILER_QUEUE", house.path("protocols/dummy"));
+    let ran = run(&mut inject, "To: a@b.c\n\n");
+    let left = read(&house, "protocols/dummy.pid");
+    run(Command::new("kill").arg(left.trim()), "").success();
+    ran.exit(73).complains("dummy: no room");
+}
+
+#[test]
 fn a_program_that_cannot_be_run_delays_mail() {
     let house = house("", "exit 0");
     house.control("remotes", "host.dom nosuch\n");

@@ -221,6 +221,24 @@ fn an_offer_made_before_tls_does_not_count_after_it() {
     assert_eq!(host.played().departed, None);
 }
 
+#[test]
+fn a_passcmd_that_has_ended_is_not_waited_for_whatever_it_left_behind() {
+    let house = House::new();
+    let pid = house.path("pid").display().to_string();
+    // In a session of its own, with the output that was the password's.
+    let leave = format!("setsid sh -c 'echo $$ >{pid}; exec sleep 1000 2>&-' 2>&- &");
+    let wait = format!("until test -s {pid}; do sleep 0.01; done");
+    let host = Dialogue::play(&dialogue("PLAIN", "C: AUTH PLAIN AHUAaHVudGVyMg==\nS: 235 ok"));
+    let port = format!("--port={}", host.port());
+    let command = format!("--passcmd=echo hunter2; {leave} {wait}");
+    let begun = std::time::Instant::now();
+    smtp(&house, &[&port, "--user=u", &command], MAIL).success();
+    assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+    assert_eq!(host.played().departed, None);
+    let left = std::fs::read_to_string(&pid).unwrap();
+    assert!(std::process::Command::new("kill").arg(left.trim()).status().unwrap().success());
+}
+
 const PASSWORD: &str = "correct horse=battery9";
 
 /// Whatever is long enough to be told from any text, of the password or of what was sent of it in base64.

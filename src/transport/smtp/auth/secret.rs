@@ -6,7 +6,6 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
@@ -19,7 +18,7 @@ use crate::transport::children::Running;
 const COMMAND_LIMIT: Duration = Duration::from_secs(30);
 
 /// No password or token is longer.
-const MAX: u64 = 64 << 10;
+const MAX: usize = 64 << 10;
 
 pub(super) async fn read(source: &SecretSource) -> Result<Secret, String> {
     match source {
@@ -33,7 +32,7 @@ pub(super) async fn read(source: &SecretSource) -> Result<Secret, String> {
 fn from_file(path: &Path) -> Result<Secret, String> {
     let cannot = |error: io::Error| format!("cannot read passfile {}: {error}", path.display());
     let mut bytes = Zeroizing::new(Vec::with_capacity(256));
-    sys::open_file(path).map_err(cannot)?.take(MAX).read_to_end(&mut bytes).map_err(cannot)?;
+    sys::open_file(path).map_err(cannot)?.take(MAX as u64).read_to_end(&mut bytes).map_err(cannot)?;
     first_line(&bytes).map_err(|flaw| format!("passfile {}: its first line {flaw}", path.display()))
 }
 
@@ -49,13 +48,9 @@ async fn from_command(command: &str, limit: Duration) -> Result<Secret, String> 
             &[],
         )
         .map_err(|error| format!("cannot run passcmd: {error}"))?;
-        let mut stdout = running.child().stdout.take().expect("it is a pipe");
         let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
-        let cannot = |error| format!("cannot read from passcmd: {error}");
-        (&mut stdout).take(MAX).read_to_end(&mut bytes).await.map_err(cannot)?;
-        // To its end, so that the command does not die of a closed pipe.
-        tokio::io::copy(&mut stdout, &mut tokio::io::sink()).await.map_err(cannot)?;
-        let status = running.wait().await.map_err(cannot)?;
+        let status = running.finish(&mut bytes, MAX).await;
+        let status = status.map_err(|error| format!("cannot wait for passcmd: {error}"))?;
         if !status.success() {
             return Err(format!("passcmd failed: {status}"));
         }
@@ -131,6 +126,28 @@ mod tests {
         assert!(run(&command, limit).unwrap_err().contains("did not end"));
         // The end of the file means that nobody holds it any more.
         assert!(reader.join().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_command_that_has_ended_counts_whatever_it_left_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let pid = dir.path().join("pid");
+        // Out of its group, with its output: as a password agent does that is started by need.
+        let leave = format!("setsid sh -c 'echo $$ >\"{}\"; exec sleep 1000' &", pid.display());
+        let wait = format!("until test -s '{}'; do sleep 0.01; done", pid.display());
+        for (end, told) in [("exit 0", Ok("hunter2")), ("exit 3", Err("exit status: 3"))] {
+            let found = run(&format!("echo hunter2; {leave} {wait}; {end}"), LONG);
+            match (found, told) {
+                (Ok(secret), Ok(told)) => assert_eq!(secret.expose(), told.as_bytes()),
+                (Err(error), Err(told)) => assert!(error.contains(told), "{error}"),
+                (found, _) => panic!("{end}: {found:?}"),
+            }
+            let left = std::fs::read_to_string(&pid).unwrap();
+            std::fs::remove_file(&pid).unwrap();
+            assert!(
+                std::process::Command::new("kill").arg(left.trim()).status().unwrap().success()
+            );
+        }
     }
 
     #[test]
