@@ -1,4 +1,4 @@
-//! A server that says a reply too many or too few now and then, and keeps a book of what it took.
+//! A server that says a reply too many or too few once, and keeps a book of what it took.
 //!
 //! It reads commands as a server should, and answers several of a group at once, as a server may (RFC 2920 §3.2). What
 //! it decides, when, and where it lies is drawn from the fuzzer's bytes.
@@ -63,7 +63,7 @@ struct Server<'a> {
     writer: WriteHalf<DuplexStream>,
     /// Not sent yet.
     said: Vec<u8>,
-    /// One lie a message: with more, there is nothing that shows which reply is which.
+    /// One lie a session: with two replies too many and pauses between them, nothing shows which reply is which.
     has_lied: bool,
     sender: bool,
     recipients: Vec<String>,
@@ -94,7 +94,6 @@ impl Server<'_> {
                     self.say(&format!("250-hi\r\n{one}{two}250 8BITMIME"));
                 }
                 "MAIL" => {
-                    self.has_lied = false;
                     self.sender = self.answer("250 sender").await? == Word::Yes;
                     self.recipients.clear();
                 }
