@@ -167,6 +167,7 @@ impl From<crate::submit::Error> for Failure {
             | Error::Hold(_)
             | Error::Daemon { .. }
             | Error::Busy { .. }
+            | Error::LetGo
             | Error::Answered { .. } => Exit::TempFail,
             // Who is too slow for the daemon may be faster next time.
             Error::Input(ref error) if error.kind() == std::io::ErrorKind::TimedOut => {

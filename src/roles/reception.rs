@@ -1,21 +1,32 @@
 //! Where the daemon takes mail in: at the socket that its service manager hands over, or at one of its own.
 
+use std::mem::ManuallyDrop;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
 
 use super::process;
 use crate::exit::{Exit, Failure};
 use crate::log::Log;
 use crate::spool::Spool;
-use crate::submit::{self, Crowd, Desk, Submitter, Visit};
+use crate::submit::{self, Crowd, Desk, Pulse, Submitter, Visit};
 use crate::sys;
 
 /// More clients than this are a mistake or an attack.
-const CROWD: Crowd =
-    Crowd { all: 100, per_uid: 20, idle: Duration::from_secs(60), whole: Duration::from_secs(600) };
+const CROWD: Crowd = Crowd {
+    all: 100,
+    per_uid: 20,
+    reserve: 20,
+    idle: Duration::from_secs(60),
+    whole: Duration::from_secs(600),
+};
+/// How often a thread for the desk is asked for where there is none.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// The socket of sd_listen_fds(3), which says that there is one by `LISTEN_FDS`, and by `LISTEN_PID` whose it is.
 ///
@@ -38,14 +49,43 @@ pub(super) fn handed_over() -> Result<Option<UnixListener>, Failure> {
     }
 }
 
-/// Serves as many at once as so many descriptors allow.
-pub(super) fn desk(submitter: &Submitter, spool: &Spool, descriptors: u64) -> Desk {
-    Desk {
-        submitter: submitter.clone(),
-        spool: spool.clone(),
-        crowd: CROWD.within(descriptors),
-        clock: process::now,
-        judge,
+/// Takes mail in until `door` is closed, as many clients at once as so many descriptors allow. What there is to tell
+/// is in the log before nobody holds `door` any more.
+pub(super) async fn run(
+    (submitter, spool): (Submitter, Spool),
+    descriptors: u64,
+    listener: UnixListener,
+    door: watch::Receiver<bool>,
+    log: Rc<Log>,
+) {
+    sys::refuse_descriptors(&listener);
+    // Closing it may wait as closing a client's stream may, so that is left to the end of the process.
+    let listener = ManuallyDrop::new(listener);
+    let (engine, pulses) = mpsc::unbounded_channel();
+    tokio::task::spawn_local(beat(pulses));
+    let crowd = CROWD.within(descriptors);
+    let desk = Desk { submitter, spool, crowd, clock: process::now, judge, engine };
+    let (told, mut visits) = mpsc::unbounded_channel();
+    let mut in_trouble = false;
+    while let Err(error) = desk.open(&listener, door.clone(), told.clone()) {
+        if !std::mem::replace(&mut in_trouble, true) {
+            note(&log, &Visit::Trouble(error));
+        }
+        if door.has_changed().is_err() || *door.borrow() {
+            return;
+        }
+        sleep(AGAIN).await;
+    }
+    drop(told);
+    while let Some(visit) = visits.recv().await {
+        note(&log, &visit);
+    }
+}
+
+/// Shows whoever asks that the loop of the engine turns.
+async fn beat(mut pulses: mpsc::UnboundedReceiver<Pulse>) {
+    while let Some(pulse) = pulses.recv().await {
+        let _ = pulse.try_send(());
     }
 }
 
@@ -96,12 +136,12 @@ fn judge(error: submit::Error) -> (u8, String) {
     (failure.exit.code(), failure.to_string())
 }
 
-pub(super) fn note(log: &Log, visit: Visit<'_>) {
+fn note(log: &Log, visit: &Visit) {
     match visit {
-        Visit::Queued { uid, pid, id } => log.submitted(id, uid, pid),
-        Visit::Refused { uid, pid, error } => log.not_submitted(uid, pid, &error),
-        Visit::Busy { uid } => log.crowded(uid),
-        Visit::Untold { count, uid } => log.not_told(count, uid),
+        Visit::Queued { uid, pid, id } => log.submitted(id, *uid, *pid),
+        Visit::Refused { uid, pid, error } => log.not_submitted(*uid, *pid, error),
+        Visit::Busy { uid } => log.crowded(*uid),
+        Visit::Untold { count, uid } => log.not_told(*count, *uid),
         Visit::Trouble(error) => log.trouble(None, &format_args!("cannot take mail in: {error}")),
     }
 }

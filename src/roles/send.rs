@@ -10,7 +10,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
@@ -24,7 +23,7 @@ use crate::exit::{Exit, Failure};
 use crate::log::Log;
 use crate::role::Call;
 use crate::spool::{self, Lock, Spool};
-use crate::submit::{Submitter, Visit};
+use crate::submit::Submitter;
 use crate::sys::{self, Names, Reaped, Watch};
 use crate::transport;
 
@@ -73,7 +72,7 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
             spool.root().display()
         ));
     }
-    let desk = reception::desk(&submitter, &spool, descriptors - DESCRIPTORS);
+    let taker = (submitter.clone(), spool.clone());
     let aside = Rc::new(process::open_log(&submitter, Box::new(io::stdout()))?);
     // Mail still comes by the other ways.
     let listener = reception::open(handed_over, &submitter.directories.sockets, &log);
@@ -98,9 +97,10 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
             engine.is_watched();
         }
         if let Some(listener) = listener {
-            let listener = UnixListener::from_std(listener).context("cannot watch the socket")?;
-            let visits = move |visit: Visit<'_>| reception::note(&aside, visit);
-            tokio::task::spawn_local(desk.serve(listener, door.subscribe(), visits));
+            sys::feel_nudges().context("cannot catch signals")?;
+            let spare = descriptors - DESCRIPTORS;
+            let open = reception::run(taker, spare, listener, door.subscribe(), aside);
+            tokio::task::spawn_local(open);
         }
         let ended = engine.run(inbox).await;
         close(&door).await;

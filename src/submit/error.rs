@@ -44,6 +44,8 @@ pub(crate) enum Error {
     Busy {
         path: PathBuf,
     },
+    /// Others have fewer places at the daemon's socket, and wanted one.
+    LetGo,
     /// What the caller gave us could not be read to its end.
     Input(io::Error),
     /// What the caller gave us could not be kept until it is whole.
@@ -93,6 +95,7 @@ impl fmt::Display for Error {
                 let path = path.display();
                 write!(f, "cannot submit to nullmailer-send at {path}: too many clients at once")
             }
+            Self::LetGo => f.write_str("cannot wait for the message: too many clients at once"),
             Self::Full { path } => {
                 write!(
                     f,

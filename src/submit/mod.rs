@@ -5,11 +5,14 @@
 //! believes nothing of what it is told. Called by the roles that take mail in.
 
 mod admission;
+mod broom;
 mod client;
 mod desk;
 mod error;
 mod grammar;
+mod places;
 mod program;
+mod room;
 mod tally;
 mod wire;
 
@@ -17,9 +20,10 @@ use std::io::{Read, Seek, Write};
 use std::path::PathBuf;
 
 pub(crate) use admission::Policy;
-pub(crate) use desk::{Crowd, Desk, Visit};
+pub(crate) use desk::{Desk, Pulse, Visit};
 pub(crate) use error::Error;
 pub(crate) use grammar::read_envelope;
+pub(crate) use places::Crowd;
 
 use crate::config::{Control, Directories, Hostnames, Limits};
 use crate::mail::{DeliveryRequest, Envelope, Recipients, ReversePath, received_date};

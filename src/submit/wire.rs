@@ -10,6 +10,25 @@
 use std::io::{self, BufRead, Read, Write};
 
 pub(super) const HELLO: &str = "nullmailer-submit 1\n";
+/// In the place of it: a question to the daemon, which answers `well` or `failed CODE SENTENCE`.
+pub(super) const HEALTH: &str = "nullmailer-health 1\n";
+
+/// What a client comes for.
+pub(super) enum Errand<R> {
+    Mail(Chunks<R>),
+    Health,
+}
+
+impl<R: BufRead> Errand<R> {
+    /// Reads the greeting.
+    pub(super) fn read(mut input: R) -> io::Result<Self> {
+        match read_line(&mut input)?.as_str() {
+            HELLO => Ok(Self::Mail(Chunks { input, left: Some(0) })),
+            HEALTH => Ok(Self::Health),
+            _ => Err(broken("this is no nullmailer-submit 1")),
+        }
+    }
+}
 
 /// No line of the wire is longer.
 const LINE: u64 = 4096;
@@ -19,16 +38,6 @@ pub(super) struct Chunks<R> {
     input: R,
     /// Bytes of the chunk that are still to come; `None` behind the last one.
     left: Option<u64>,
-}
-
-impl<R: BufRead> Chunks<R> {
-    /// Checks the greeting.
-    pub(super) fn new(mut input: R) -> io::Result<Self> {
-        if read_line(&mut input)? != HELLO {
-            return Err(broken("this is no nullmailer-submit 1"));
-        }
-        Ok(Self { input, left: Some(0) })
-    }
 }
 
 impl<R: BufRead> Read for Chunks<R> {
@@ -89,7 +98,8 @@ mod tests {
 
     fn read(text: &[u8]) -> io::Result<Vec<u8>> {
         let mut all = Vec::new();
-        Chunks::new(text)?.read_to_end(&mut all)?;
+        let Errand::Mail(mut chunks) = Errand::read(text)? else { panic!("{text:?}") };
+        chunks.read_to_end(&mut all)?;
         Ok(all)
     }
 

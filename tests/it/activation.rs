@@ -43,7 +43,7 @@ fn activated(
 
 const ONE: &[(&str, &str)] = &[("LISTEN_PID", "$$"), ("LISTEN_FDS", "1"), ("LISTEN_FDNAMES", "x")];
 
-fn start(house: &House, listener: &UnixListener) -> Daemon {
+pub fn start(house: &House, listener: &UnixListener) -> Daemon {
     let handed = listener.try_clone().unwrap().into();
     Daemon::spawn(activated(house, "nullmailer-send", Some(handed), ONE))
 }

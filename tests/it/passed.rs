@@ -1,0 +1,144 @@
+//! Descriptors that a client of the daemon's socket passes along (SCM_RIGHTS): whoever closes the last one of a TCP
+//! socket with SO_LINGER and unsent data waits for as long as the client chose, and that is never the daemon.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use crate::activation::start;
+use crate::daemon::Daemon;
+use crate::house::{House, has, is_root, run};
+use crate::smarthost::Sink;
+use crate::socket::{MAIL, Open};
+
+/// Somebody of uid 54322 who holds so many places, and on every connection, or on those beyond them, passes such a
+/// socket.
+struct Poisoner {
+    child: Child,
+    said: BufReader<ChildStdout>,
+}
+
+const SCRIPT: &str = "import array, os, socket, struct, sys
+os.setgroups([]); os.setgid(54322); os.setuid(54322)
+place, silent, poisoned = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+server = socket.socket(); server.bind(('127.0.0.1', 0)); server.listen(500)
+held, held_back = [], []
+def come():
+    s = socket.socket(socket.AF_UNIX); s.connect(place); held.append(s)
+    return s
+def poison():
+    one = socket.socket(); one.connect(server.getsockname())
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 3600))
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+    one.setblocking(False)
+    try:
+        while True: one.send(b'x' * 65536)
+    except BlockingIOError: pass
+    return one
+for _ in range(silent): come()
+refused = 0
+for _ in range(poisoned):
+    one, s = poison(), come()
+    try: s.sendmsg([b'x'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [one.fileno()]))])
+    except OSError:
+        refused += 1; held_back.append(one)
+        continue
+    one.close()
+print(refused, flush=True)
+sys.stdin.readline()
+print(sum(s.recv(6) == b'ready\\n' for s in held), flush=True)
+sys.stdin.readline()
+";
+
+impl Poisoner {
+    fn start(place: &Path, silent: usize, poisoned: usize) -> Self {
+        let mut command = Command::new("python3");
+        command.args(["-c", SCRIPT]).arg(place);
+        command.args([silent, poisoned].map(|count| count.to_string()));
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let said = BufReader::new(child.stdout.take().unwrap());
+        Self { child, said }
+    }
+
+    fn says(&mut self) -> usize {
+        let mut line = String::new();
+        self.said.read_line(&mut line).unwrap();
+        line.trim().parse().unwrap()
+    }
+
+    fn goes_on(&mut self) {
+        self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    }
+}
+
+impl Drop for Poisoner {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Mail goes out by all ways in, the daemon is well, and it ends when it is told to.
+fn all_is_well(open: Open, sink: &Sink) {
+    let house = &open.house;
+    house.run("nullmailer-queue", [""; 0], MAIL).success();
+    open.as_user(54321, &[], &["sendmail", "d@e.f"], "x\n").success();
+    assert_eq!(sink.wait_for(2).len(), 2);
+    run(house.command("nullmailer").arg("health"), "").success();
+    assert!(open.daemon.stop().success());
+}
+
+#[test]
+fn descriptors_that_came_before_the_daemon_hold_nobody_up() {
+    if !is_root() || !has("python3") {
+        return;
+    }
+    // Places that are held, and beyond them; and then each place with such a descriptor of its own.
+    for (silent, poisoned, places) in [(20, 1, 20), (20, 40, 20), (0, 60, 20)] {
+        let sink = Sink::new();
+        let mut poisoner = None;
+        let open = Open::started(
+            |house| {
+                house.control("remotes", &sink.remote("")).control("pausetime", "1h");
+            },
+            |house| {
+                let place = house.path("queue/submit");
+                let listener = UnixListener::bind(&place).unwrap();
+                let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+                fs::set_permissions(&place, everybody).unwrap();
+                let mut one = Poisoner::start(&place, silent, poisoned);
+                assert_eq!(one.says(), 0);
+                poisoner = Some(one);
+                start(house, &listener)
+            },
+        );
+        let mut poisoner = poisoner.unwrap();
+        poisoner.goes_on();
+        assert_eq!(poisoner.says(), places);
+        all_is_well(open, &sink);
+    }
+}
+
+#[test]
+fn descriptors_that_come_while_it_runs_hold_nobody_up() {
+    if !is_root() || !has("python3") {
+        return;
+    }
+    let sink = Sink::new();
+    let open = Open::started(
+        |house| {
+            house.control("remotes", &sink.remote("")).control("pausetime", "1h");
+        },
+        |house: &House| Daemon::start(house),
+    );
+    open.daemon.freeze();
+    let mut poisoner = Poisoner::start(&open.socket(), 20, 30);
+    // The kernel refuses them where it knows how to.
+    assert!([0, 30].contains(&poisoner.says()));
+    open.daemon.signal(nix::sys::signal::Signal::SIGCONT);
+    poisoner.goes_on();
+    assert_eq!(poisoner.says(), 20);
+    all_is_well(open, &sink);
+}
