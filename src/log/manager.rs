@@ -11,6 +11,11 @@ impl Manager {
         Self(Some(socket))
     }
 
+    /// The loop of the engine turns.
+    pub(crate) fn alive(&self) {
+        self.tell("WATCHDOG=1");
+    }
+
     pub(super) fn tell(&self, lines: &str) {
         if let Some(socket) = &self.0 {
             let _ = socket.send(lines.as_bytes());

@@ -1,17 +1,18 @@
 //! `nullmailer health`: whether the daemon does its work, for health checks of containers and for monitoring.
 //!
-//! It looks at what is there and changes nothing: no port, no line in the log, no word to the daemon.
+//! It looks at what is there, and asks the daemon over its socket whether its loop turns. It changes nothing: no port,
+//! no line in the log.
 
 use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Command};
 
 use super::{about, complain, process};
-use crate::config::{Control, Error, Limits, Settings, time_span};
+use crate::config::{Directories, Error, Limits, Settings, time_span};
 use crate::exit::{Exit, Failure};
 use crate::role::Call;
 use crate::spool::Spool;
-use crate::sys;
+use crate::{submit, sys};
 
 pub(super) fn command() -> Command {
     Command::new("health").about("Say whether the daemon does its work; exit 1 if not").arg(
@@ -34,18 +35,24 @@ pub(super) fn run(call: &Call, options: &ArgMatches) -> Result<Exit, Failure> {
     }
     let given = options.get_one::<Duration>("max-age").copied();
     let spool = Spool::at(&directories.spool);
-    match look(&spool, &directories.control(), given) {
+    match look(&spool, &directories, given) {
         Ok(line) => about::print(&line),
         Err(flaw) => Err(Failure::new(Exit::Unhealthy, format_args!("unhealthy: {flaw}"))),
     }
 }
 
 /// One line, whether it is well or not.
-fn look(spool: &Spool, control: &Control, max_age: Option<Duration>) -> Result<String, String> {
+fn look(
+    spool: &Spool,
+    directories: &Directories,
+    max_age: Option<Duration>,
+) -> Result<String, String> {
+    let control = &directories.control();
     let sentence = |error: Error| error.to_string();
     if !spool.is_listened() {
         return Err(format!("no daemon listens on {}", spool.trigger().display()));
     }
+    submit::ask_health(&directories.sockets).map_err(|error| error.to_string())?;
     spool.check_writable().map_err(|error| error.to_string())?;
     let limits = Limits::read(control).map_err(sentence)?;
     let queue = spool.queue();

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::tz::TimeZone;
 
@@ -156,6 +156,15 @@ pub(crate) fn manager() -> Manager {
     };
     let named = std::env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty());
     named.and_then(|name| connect(&name).ok()).map_or_else(Manager::default, Manager::new)
+}
+
+/// How long the service manager waits for a sign of life before it ends us: sd_watchdog_enabled(3).
+pub(crate) fn watchdog() -> Option<Duration> {
+    if variable("WATCHDOG_PID").is_some_and(|pid| pid != std::process::id().to_string()) {
+        return None;
+    }
+    let micros = variable("WATCHDOG_USEC")?.parse().ok().filter(|micros| *micros > 0)?;
+    Some(Duration::from_micros(micros))
 }
 
 /// A log of plain lines, whatever the control files want.

@@ -20,7 +20,7 @@ use super::{process, reception, sandbox};
 use crate::config::Settings;
 use crate::delivery::{Engine, Query, RemoteStatus, Status, Wake};
 use crate::exit::{Exit, Failure};
-use crate::log::Log;
+use crate::log::{Log, Manager};
 use crate::role::Call;
 use crate::spool::{self, Lock, Spool};
 use crate::submit::Submitter;
@@ -96,6 +96,9 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
             tokio::task::spawn_local(watch_queue(watch, wakes.clone(), bell));
             engine.is_watched();
         }
+        if let Some(limit) = process::watchdog() {
+            tokio::task::spawn_local(show_life(process::manager(), limit / 2));
+        }
         if let Some(listener) = listener {
             sys::feel_nudges().context("cannot catch signals")?;
             let spare = descriptors - DESCRIPTORS;
@@ -132,6 +135,14 @@ fn check_remotes(submitter: &Submitter) -> Result<(), Failure> {
         _ if !settings.remotes.is_empty() => Ok(()),
         Some(error) => Err(error.into()),
         None => Err(control.missing("remotes").into()),
+    }
+}
+
+/// Tells the service manager, from the loop that it is about, that the loop turns.
+async fn show_life(manager: Manager, every: Duration) {
+    loop {
+        manager.alive();
+        tokio::time::sleep(every).await;
     }
 }
 

@@ -11,6 +11,7 @@ use tempfile::SpooledTempFile;
 
 use super::{Submission, grammar, wire};
 use crate::spool::QueueId;
+use crate::sys;
 
 /// How a message was not handed over.
 pub(super) enum Error {
@@ -25,6 +26,8 @@ const HELD: usize = 256 * 1024;
 /// for it meanwhile is waited for.
 const BUSY: Duration = Duration::from_secs(60);
 const STARTING: Duration = Duration::from_secs(2);
+/// A daemon that is well answers sooner, however many clients it has.
+const HEALTH: Duration = Duration::from_secs(5);
 /// A daemon that was stopped must not stop us for ever. It gives a message ten minutes itself.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
 
@@ -85,22 +88,59 @@ pub(super) fn submit(
 
 /// A place at the daemon's desk: it says `ready` where it has one, within `limit` if it runs.
 fn connect(path: &Path, limit: Duration) -> Result<UnixStream, super::Error> {
-    let failed = |source| super::Error::Daemon { path: path.to_owned(), source };
-    let stream = UnixStream::connect(path).map_err(failed)?;
+    let failed = |source: io::Error| {
+        let source = match source.kind() {
+            io::ErrorKind::WouldBlock => io::Error::other("it does not answer"),
+            _ => source,
+        };
+        super::Error::Daemon { path: path.to_owned(), source }
+    };
+    let stream = sys::connect(path, limit).map_err(failed)?;
     stream.set_read_timeout(Some(limit)).map_err(failed)?;
     // It says nothing else before it hears from us, so nothing is read beyond the line.
-    let line = wire::read_line(&mut BufReader::new(&stream)).map_err(|error| {
-        failed(match error.kind() {
-            io::ErrorKind::WouldBlock => io::Error::other("it does not answer"),
-            _ => error,
-        })
-    })?;
+    let line = wire::read_line(&mut BufReader::new(&stream)).map_err(failed)?;
     let patient = stream.set_read_timeout(Some(PATIENCE));
     patient.and_then(|()| stream.set_write_timeout(Some(PATIENCE))).map_err(failed)?;
     match line.trim_end() {
         "ready" => Ok(stream),
         "busy" => Err(super::Error::Busy { path: path.to_owned() }),
         _ => Err(failed(io::Error::other("it does not speak as nullmailer-send does"))),
+    }
+}
+
+/// Asks the daemon whether it does its work; nothing is asked where no daemon has a socket.
+///
+/// # Errors
+/// It has no place for us for some seconds, does not answer, or stands still.
+pub(crate) fn ask_health(paths: &[PathBuf]) -> Result<(), super::Error> {
+    let Some(path) = find(paths) else { return Ok(()) };
+    let failed = |source| super::Error::Daemon { path: path.to_owned(), source };
+    let begun = Instant::now();
+    let stream = loop {
+        match connect(path, HEALTH) {
+            Ok(stream) => break stream,
+            Err(super::Error::Busy { .. }) if begun.elapsed() < HEALTH => {
+                sleep(Duration::from_millis(100));
+            }
+            // It may be another's, or not be ours to use: mail comes by the other ways.
+            Err(super::Error::Daemon { source, .. })
+                if [io::ErrorKind::ConnectionRefused, io::ErrorKind::PermissionDenied]
+                    .contains(&source.kind()) =>
+            {
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
+    };
+    let patient = stream.set_read_timeout(Some(2 * HEALTH));
+    let asked = patient.and_then(|()| { &stream }.write_all(wire::HEALTH.as_bytes()));
+    let answer = asked.and_then(|()| wire::read_line(&mut BufReader::new(&stream)));
+    match answer.map_err(failed)?.trim_end() {
+        "well" => Ok(()),
+        other => {
+            let said = other.splitn(3, ' ').nth(2).unwrap_or(other);
+            Err(super::Error::Answered { code: 75, said: said.to_owned() })
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use std::io::{Read, Seek, Write};
 use std::path::PathBuf;
 
 pub(crate) use admission::Policy;
+pub(crate) use client::ask_health;
 pub(crate) use desk::{Desk, Pulse, Visit};
 pub(crate) use error::Error;
 pub(crate) use grammar::read_envelope;

@@ -35,7 +35,7 @@ pub(crate) use passing::refuse_descriptors;
 pub(crate) use processes::{Reaped, is_alive, kill_group, reap_orphan};
 pub(crate) use secrecy::keep_memory_private;
 pub(crate) use signals::{keep_exits, outlive_file_limit, runtime};
-pub(crate) use socket::{limit_waiting, listen};
+pub(crate) use socket::{connect, limit_waiting, listen};
 pub(crate) use space::{free_bytes, passing_kind};
 pub(crate) use watch::{Names, Watch};
 

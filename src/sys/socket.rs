@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd as _};
 use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::Duration;
 
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, setsockopt, socket, sockopt};
 use nix::sys::stat::{Mode, umask};
 use nix::sys::time::TimeVal;
 
@@ -20,6 +20,18 @@ pub(crate) fn limit_waiting(socket: &impl AsFd, limit: Duration) -> io::Result<(
     let seconds = limit.as_secs().try_into().unwrap_or(i64::MAX);
     setsockopt(socket, sockopt::ReceiveTimeout, &TimeVal::new(seconds, 0))?;
     Ok(())
+}
+
+/// Connects to the socket at `path`, within `limit` even where many wait to be let in.
+///
+/// # Errors
+/// `WouldBlock` when the time is over; those of connect(2).
+pub(crate) fn connect(path: &Path, limit: Duration) -> io::Result<UnixStream> {
+    let stream = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    let seconds = limit.as_secs().max(1).try_into().unwrap_or(i64::MAX);
+    setsockopt(&stream, sockopt::SendTimeout, &TimeVal::new(seconds, 0))?;
+    nix::sys::socket::connect(stream.as_raw_fd(), &UnixAddr::new(path)?)?;
+    Ok(stream.into())
 }
 
 /// A socket at `path` that anyone may connect to, in the place of one that was left behind.

@@ -2,12 +2,18 @@
 
 use std::fs::{File, FileTimes, Permissions, set_permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
+use nix::sys::ptrace;
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
+
 use crate::daemon::Daemon;
-use crate::house::{House, Ran, copy_binary, run};
+use crate::house::{House, Ran, copy_binary, is_root, run};
 
 const MESSAGE: &str = "From: me@h.example\nSubject: x\n\nhi\n";
 
@@ -94,6 +100,62 @@ fn the_daemon_notices_nothing_of_it() {
     let log = daemon.stop_with_log();
     let seen = log.iter().filter(|line| line.contains("rigger") || line.contains("health")).count();
     assert_eq!((seen, log.last().map(String::as_str)), (0, Some("stopped queued=0")), "{log:#?}");
+}
+
+#[test]
+fn a_daemon_whose_loop_does_not_turn_is_unhealthy() {
+    if !is_root() {
+        return;
+    }
+    let house = House::new();
+    let daemon = Daemon::start(&house);
+    health(&house, &[]).success();
+    // Its first thread alone stands still: the one that has the loop.
+    let first = Pid::from_raw(daemon.id().try_into().unwrap());
+    ptrace::seize(first, ptrace::Options::empty()).unwrap();
+    ptrace::interrupt(first).unwrap();
+    waitpid(first, Some(WaitPidFlag::__WALL)).unwrap();
+    health(&house, &[]).exit(1).complains("unhealthy: nullmailer-send stands still");
+    ptrace::detach(first, None).unwrap();
+    health(&house, &[]).success();
+}
+
+#[test]
+fn a_daemon_that_stands_still_as_a_whole_is_unhealthy() {
+    let house = House::new();
+    let daemon = Daemon::start(&house);
+    daemon.freeze();
+    health(&house, &[]).exit(1).complains("/submit: it does not answer");
+    daemon.signal(Signal::SIGCONT);
+    health(&house, &[]).success();
+}
+
+#[test]
+fn a_service_manager_that_watches_is_shown_that_the_loop_turns() {
+    let house = House::new();
+    let path = house.path("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let next = || {
+        let mut bytes = [0; 512];
+        let length = socket.recv(&mut bytes).unwrap();
+        String::from_utf8(bytes[..length].to_vec()).unwrap()
+    };
+    // A time that is another process's, or none, is not ours to keep.
+    for (pid, micros, watched) in [("", "20000", true), ("1", "20000", false), ("", "0", false)] {
+        let mut command = house.command("nullmailer-send");
+        command.env("NOTIFY_SOCKET", &path);
+        command.env("WATCHDOG_PID", pid).env("WATCHDOG_USEC", micros);
+        let daemon = Daemon::spawn(command);
+        let mut told: Vec<_> = (0..if watched { 5 } else { 1 }).map(|_| next()).collect();
+        assert!(daemon.stop().success());
+        while told.last().unwrap() != "STOPPING=1" {
+            told.push(next());
+        }
+        let alive = told.iter().filter(|line| *line == "WATCHDOG=1").count();
+        assert_eq!(alive >= 4, watched, "{pid} {micros}: {told:?}");
+        assert_eq!(alive == 0, !watched, "{pid} {micros}: {told:?}");
+    }
 }
 
 #[test]
