@@ -178,6 +178,12 @@ impl From<crate::submit::Error> for Failure {
                 Exit::DataErr
             }
             Error::NoRecipients => Exit::Usage,
+            // No process or thread is to be had now.
+            Error::ProgramIo { ref source, .. }
+                if source.kind() == std::io::ErrorKind::WouldBlock =>
+            {
+                Exit::TempFail
+            }
             Error::ProgramIo { .. } => Exit::OsErr,
             Error::Program { code, .. } => match code.and_then(|code| u8::try_from(code).ok()) {
                 Some(code @ 64..=78) => Exit::Module(code),

@@ -39,14 +39,19 @@ pub(super) fn start() -> io::Result<(Bin, Broom)> {
     let (heap, waiting) = channel::<UnixStream>();
     let closed = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&closed);
-    let thread = Builder::new().name("broom".to_owned()).spawn(move || {
+    let work = move || {
         for stream in waiting {
             drop(stream);
             count.fetch_add(1, Ordering::Relaxed);
         }
-    })?;
+    };
+    let thread = Builder::new().name("broom".to_owned()).spawn(work).map_err(no_thread)?;
     let bin = Bin { heap, thrown: Arc::default(), closed: Arc::clone(&closed) };
     Ok((bin, Broom { thread, closed, seen: 0 }))
+}
+
+pub(super) fn no_thread(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot start a thread: {error}"))
 }
 
 impl Bin {

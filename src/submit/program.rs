@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
-use std::thread;
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use super::{Error, Submission, grammar};
@@ -34,8 +34,17 @@ pub(super) fn submit(program: &Path, submission: Submission<'_>) -> Result<(), E
         .spawn()
         .map_err(failed)?;
     let mut stdin = child.stdin.take().expect("stdin was asked to be a pipe");
-    let stdout = listen(child.stdout.take().expect("stdout was asked to be a pipe"));
-    let stderr = listen(child.stderr.take().expect("stderr was asked to be a pipe"));
+    let stdout = child.stdout.take().expect("stdout was asked to be a pipe");
+    let stderr = child.stderr.take().expect("stderr was asked to be a pipe");
+    let heard = listen(stdout).and_then(|stdout| Ok((stdout, listen(stderr)?)));
+    let (stdout, stderr) = match heard {
+        Ok(heard) => heard,
+        Err(error) => {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(failed(error));
+        }
+    };
     let mut head = grammar::write(&submission.sender, &submission.recipients, &submission.request);
     head.extend_from_slice(submission.head);
     let mut input_error = None;
@@ -75,10 +84,10 @@ pub(super) fn submit(program: &Path, submission: Submission<'_>) -> Result<(), E
 }
 
 /// Listens while the program is fed: one that prints much must not wait for us, nor we for it.
-fn listen(mut stream: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+fn listen(mut stream: impl Read + Send + 'static) -> io::Result<Receiver<Vec<u8>>> {
     const KEPT: usize = 1000;
     let (teller, listener) = mpsc::channel();
-    thread::spawn(move || {
+    Builder::new().spawn(move || {
         let (mut block, mut kept) = ([0; KEPT], 0);
         while let Ok(length @ 1..) = stream.read(&mut block) {
             let new = length.min(KEPT - kept);
@@ -87,8 +96,8 @@ fn listen(mut stream: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
                 let _ = teller.send(block[..new].to_vec());
             }
         }
-    });
-    listener
+    })?;
+    Ok(listener)
 }
 
 /// The first line. Whoever holds the other end when the program has ended is not waited for.

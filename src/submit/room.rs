@@ -16,7 +16,7 @@ use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::broom::{self, Bin, Broom};
+use super::broom::{self, Bin, Broom, no_thread};
 use super::desk::{Desk, Order, Peer, Served, Signs, Visit};
 use super::places::{Number, Places, Verdict};
 use super::tally::{Tally, Untold};
@@ -67,13 +67,11 @@ impl Desk {
         told: mpsc::UnboundedSender<Visit>,
     ) -> io::Result<()> {
         let listener = listener.try_clone()?;
+        let (bin, broom) = broom::start()?;
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-        let listener = {
-            let _inside = runtime.enter();
-            UnixListener::from_std(listener)?
-        };
-        let (bin, broom) = broom::start()?;
+        let runtime = Loop(Some(runtime));
+        let listener = runtime.watch(listener)?;
         let (left, leaving) = mpsc::unbounded_channel();
         let room = Room {
             desk: self.clone(),
@@ -87,8 +85,33 @@ impl Desk {
             tally: Tally::new(Instant::now()),
             told,
         };
-        let work = move || runtime.block_on(room.serve(listener, closing, leaving));
-        Builder::new().name("reception".to_owned()).spawn(work).map(drop)
+        let work = move || runtime.run(room.serve(listener, closing, leaving));
+        Builder::new().name("reception".to_owned()).spawn(work).map(drop).map_err(no_thread)
+    }
+}
+
+/// The loop of the thread that lets clients in. Where there is no such thread it is dropped inside the engine's, which
+/// a runtime by itself answers with a panic.
+struct Loop(Option<tokio::runtime::Runtime>);
+
+impl Loop {
+    fn watch(&self, listener: std::os::unix::net::UnixListener) -> io::Result<UnixListener> {
+        let _inside = self.0.as_ref().map(tokio::runtime::Runtime::enter);
+        UnixListener::from_std(listener)
+    }
+
+    fn run(&self, work: impl Future<Output = ()>) {
+        if let Some(runtime) = &self.0 {
+            runtime.block_on(work);
+        }
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
@@ -198,7 +221,7 @@ impl Room {
             Err(error) => {
                 self.places.leave(number);
                 self.turn_away(stream);
-                Err(io::Error::new(error.kind(), format!("cannot start a thread: {error}")))
+                Err(no_thread(error))
             }
         }
     }

@@ -50,6 +50,7 @@ mod smtpd;
 mod socket;
 mod socket_hostile;
 mod system_log;
+mod threads;
 mod transactions;
 mod upkeep;
 mod walls;

@@ -54,7 +54,7 @@ impl Sink {
         let port = listener.local_addr()?.port();
         let over = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&over);
-        let thread = std::thread::spawn(move || {
+        let work = move || {
             let (mut taken, config) = (Taken::default(), Arc::new(config));
             for client in listener.incoming() {
                 if stop.load(Ordering::SeqCst) {
@@ -66,7 +66,8 @@ impl Sink {
                 }
             }
             taken
-        });
+        };
+        let thread = std::thread::Builder::new().spawn(work).context("cannot start a thread")?;
         Ok(Self { port, over, thread })
     }
 
