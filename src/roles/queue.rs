@@ -13,17 +13,17 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
     let mut submitter = process::submitter(call.privilege);
     // We are the queue program.
     submitter.queue_program = None;
-    // With the rights of a caller any way in is as good; with more there is one.
-    let spool = match call.privilege {
-        Privilege::SetUid => Some(submitter.open_spool()?),
-        Privilege::None => None,
-    };
     let mut input = io::stdin().lock();
-    let (sender, recipients, request) = submit::read_envelope(&mut input)?;
-    let submission = Submission { sender, recipients, request, head: b"", body: &mut input };
-    match spool {
-        Some(spool) => submitter.accept(&spool, submission).map(|_| ())?,
-        None => submitter.submit(submission).map(|_| ())?,
+    // With the rights of a caller any way in is as good; with more there is one.
+    match (call.privilege, submitter.open_spool()) {
+        (_, Ok(spool)) => submitter.accept_from(&spool, &mut input, u64::MAX).map(|_| ())?,
+        (Privilege::SetUid, Err(closed)) => return Err(closed.into()),
+        (Privilege::None, Err(_)) => {
+            let (sender, recipients, request) = submit::read_envelope(&mut input)?;
+            let submission =
+                Submission { sender, recipients, request, head: b"", body: &mut input };
+            submitter.submit(submission).map(|_| ())?;
+        }
     }
     Ok(Exit::Ok)
 }

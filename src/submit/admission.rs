@@ -32,24 +32,36 @@ impl Policy {
         Ok(Self { admin, all_mail_from })
     }
 
-    /// Admits a message. The null reverse-path is never rewritten: a bounce must not be answered.
+    /// Admits a message.
     pub(crate) fn admit(
         &self,
         sender: ReversePath,
         recipients: Recipients,
         request: DeliveryRequest,
     ) -> Result<Envelope, Error> {
-        let sender = match (&self.all_mail_from, sender) {
+        let recipients = if self.admin.is_none() {
+            recipients
+        } else {
+            Recipients::new(recipients.iter().flat_map(|one| match self.redirect(one) {
+                Some(admins) => admins.to_vec(),
+                None => vec![one.clone()],
+            }))?
+        };
+        Ok(Envelope { sender: self.sender(sender), recipients, request })
+    }
+
+    /// The null reverse-path is never rewritten: a bounce must not be answered.
+    pub(super) fn sender(&self, sender: ReversePath) -> ReversePath {
+        match (&self.all_mail_from, sender) {
             (Some(address), ReversePath::Mailbox(_)) => ReversePath::Mailbox(address.clone()),
             (_, sender) => sender,
-        };
-        let recipients = match &self.admin {
-            None => recipients,
-            Some(admin) => Recipients::new(recipients.iter().flat_map(|one| {
-                if admin.is_for_us(one) { admin.addresses.clone() } else { vec![one.clone()] }
-            }))?,
-        };
-        Ok(Envelope { sender, recipients, request })
+        }
+    }
+
+    /// Who gets what is for this recipient, if that is somebody else.
+    pub(super) fn redirect(&self, recipient: &Address) -> Option<&[Address]> {
+        let admin = self.admin.as_ref().filter(|admin| admin.is_for_us(recipient))?;
+        Some(&admin.addresses)
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::places::Crowd;
 use super::wire::{Chunks, Errand};
-use super::{Error, Submission, Submitter, grammar};
+use super::{Error, Submitter};
 use crate::spool::{QueueId, Spool, Stamp};
 
 /// An envelope of some 30,000 recipients.
@@ -181,24 +181,13 @@ impl Desk {
         format!("failed 75 nullmailer-send stands still: its loop has not turned for {limit} s\n")
     }
 
-    fn receive<R: io::BufRead>(&self, mut input: Chunks<R>, peer: Peer) -> Result<QueueId, Error> {
-        let mut head = BufReader::new((&mut input).take(ENVELOPE));
-        let envelope = grammar::read_envelope(&mut head);
-        // What was read beyond the envelope is the message's beginning.
-        let start = head.buffer().to_vec();
-        let whole = head.into_inner().limit() > 0 || !start.is_empty();
-        let (sender, recipients, request) = envelope?;
-        if !whole {
-            return Err(Error::Grammar("it is longer than 1 MiB"));
-        }
+    fn receive(&self, input: Chunks<impl io::BufRead>, peer: Peer) -> Result<QueueId, Error> {
         let submitter = Submitter {
             stamp: Stamp { seconds: (self.clock)(), pid: peer.pid },
             uid: peer.uid,
             ..self.submitter.clone()
         };
-        let body = &mut input;
-        submitter
-            .accept(&self.spool, Submission { sender, recipients, request, head: &start, body })
+        submitter.accept_from(&self.spool, &mut BufReader::new(input), ENVELOPE)
     }
 }
 

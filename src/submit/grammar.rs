@@ -24,19 +24,65 @@ pub(crate) type Claimed = (ReversePath, Recipients, DeliveryRequest);
 ///
 /// nullmailer: the end of the input stands for the blank line; the message is then empty.
 pub(crate) fn read_envelope(input: &mut impl BufRead) -> Result<Claimed, Error> {
-    let first = read_line(input)?.ok_or(Error::Grammar("no sender line"))?;
-    let (sender, request) = match first_bare_blank(&first) {
-        Some(at) => {
-            (&first[..at], DeliveryRequest::parse(&first[at + 1..]).map_err(Error::Grammar)?)
-        }
-        None => (&first[..], DeliveryRequest::default()),
-    };
-    let sender = ReversePath::parse(sender).map_err(Error::Sender)?;
+    let (mut lines, sender, request) = Lines::begin(input, u64::MAX)?;
     let mut recipients = Vec::new();
-    while let Some(line) = read_line(input)?.filter(|line| !line.is_empty()) {
-        recipients.push(Address::parse(&line).map_err(Error::Recipient)?);
+    while let Some(recipient) = lines.recipient()? {
+        recipients.push(recipient);
     }
     Ok((sender, Recipients::new(recipients)?, request))
+}
+
+/// The recipients of an envelope, read one at a time: a million of them take no more room than one.
+pub(super) struct Lines<'a, R> {
+    input: &'a mut R,
+    /// Bytes that the envelope may still have.
+    left: u64,
+}
+
+impl<'a, R: BufRead> Lines<'a, R> {
+    /// Reads the first line, of an envelope of so many bytes at the most.
+    pub(super) fn begin(
+        input: &'a mut R,
+        limit: u64,
+    ) -> Result<(Self, ReversePath, DeliveryRequest), Error> {
+        let mut lines = Self { input, left: limit };
+        let first = lines.next()?.ok_or(Error::Grammar("no sender line"))?;
+        let (sender, request) = match first_bare_blank(&first) {
+            Some(at) => {
+                (&first[..at], DeliveryRequest::parse(&first[at + 1..]).map_err(Error::Grammar)?)
+            }
+            None => (&first[..], DeliveryRequest::default()),
+        };
+        let sender = ReversePath::parse(sender).map_err(Error::Sender)?;
+        Ok((lines, sender, request))
+    }
+
+    /// The next one; `None` behind the last.
+    pub(super) fn recipient(&mut self) -> Result<Option<Address>, Error> {
+        match self.next()?.filter(|line| !line.is_empty()) {
+            Some(line) => Address::parse(&line).map(Some).map_err(Error::Recipient),
+            None => Ok(None),
+        }
+    }
+
+    /// One line without its LF; `None` at the end of the input.
+    fn next(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        let limit = MAX_LINE.min(self.left);
+        let mut line = Vec::new();
+        let length =
+            self.input.take(limit).read_until(b'\n', &mut line).map_err(Error::Input)? as u64;
+        self.left -= length;
+        match line.last() {
+            Some(b'\n') => {
+                line.pop();
+                Ok(Some(line))
+            }
+            _ if self.left == 0 => Err(Error::Grammar("it is longer than 1 MiB")),
+            Some(_) if length == MAX_LINE => Err(Error::Grammar("a line is too long")),
+            Some(_) => Ok(Some(line)),
+            None => Ok(None),
+        }
+    }
 }
 
 /// Where the first blank stands that is in no quoted string.
@@ -72,21 +118,6 @@ pub(super) fn write(
     }
     lines.push('\n');
     lines.into_bytes()
-}
-
-/// One line without its LF; `None` at the end of the input.
-fn read_line(input: &mut impl BufRead) -> Result<Option<Vec<u8>>, Error> {
-    let mut line = Vec::new();
-    let length = input.take(MAX_LINE).read_until(b'\n', &mut line).map_err(Error::Input)?;
-    match line.last() {
-        None => Ok(None),
-        Some(b'\n') => {
-            line.pop();
-            Ok(Some(line))
-        }
-        Some(_) if length as u64 == MAX_LINE => Err(Error::Grammar("a line is too long")),
-        Some(_) => Ok(Some(line)),
-    }
 }
 
 #[cfg(test)]

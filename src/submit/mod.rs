@@ -16,7 +16,7 @@ mod room;
 mod tally;
 mod wire;
 
-use std::io::{Read, Seek, Write};
+use std::io::{BufRead, Read, Seek, Write};
 use std::path::PathBuf;
 
 pub(crate) use admission::Policy;
@@ -26,6 +26,7 @@ pub(crate) use error::Error;
 pub(crate) use grammar::read_envelope;
 pub(crate) use places::Crowd;
 
+use self::grammar::Lines;
 use crate::config::{Control, Directories, Hostnames, Limits};
 use crate::mail::{DeliveryRequest, Envelope, Recipients, ReversePath, received_date};
 use crate::spool::{Incoming, Prior, QueueId, Spool, Stamp};
@@ -115,12 +116,54 @@ impl Submitter {
         Ok(incoming.commit(&Prior::new(&envelope.request))?)
     }
 
+    /// Admits and queues what nullmailer-queue reads: an envelope of so many bytes at the most, and a message. Each
+    /// recipient goes into the file when it is read, so that their number takes no memory; exact duplicates are
+    /// dropped when the file is read.
+    pub(crate) fn accept_from(
+        &self,
+        spool: &Spool,
+        input: &mut impl BufRead,
+        envelope: u64,
+    ) -> Result<QueueId, Error> {
+        let limit = self.check(spool)?;
+        let policy = self.policy()?;
+        let (mut lines, sender, request) = Lines::begin(input, envelope)?;
+        let mut incoming = spool.incoming(self.stamp)?;
+        put(&mut incoming, format!("{}\n", policy.sender(sender)).as_bytes())?;
+        let (mut count, mut redirected) = (0_u64, false);
+        while let Some(recipient) = lines.recipient()? {
+            count += 1;
+            match policy.redirect(&recipient) {
+                None => put(&mut incoming, format!("{recipient}\n").as_bytes())?,
+                Some(_) if redirected => {}
+                Some(admins) => {
+                    redirected = true;
+                    for admin in admins {
+                        put(&mut incoming, format!("{admin}\n").as_bytes())?;
+                    }
+                }
+            }
+        }
+        if count == 0 {
+            return Err(Error::NoRecipients);
+        }
+        put(&mut incoming, format!("\n{}", self.received()).as_bytes())?;
+        copy(&mut incoming, input, 0, limit)?;
+        Ok(incoming.commit(&Prior::new(&request))?)
+    }
+
     /// Admits the message and writes it, for a delivery before it is queued.
     pub(crate) fn prepare<'a>(
         &self,
         spool: &'a Spool,
         submission: Submission<'_>,
     ) -> Result<(Incoming<'a>, Envelope), Error> {
+        let limit = self.check(spool)?;
+        self.write(spool, submission, limit)
+    }
+
+    /// Whether anything may be queued now, and how long it may be.
+    fn check(&self, spool: &Spool) -> Result<u64, Error> {
         let control = self.directories.control();
         self.check_user(&control)?;
         let limits = Limits::read(&control)?;
@@ -129,7 +172,7 @@ impl Submitter {
         if sys::free_bytes(&queue).is_ok_and(|free| free < limits.free) {
             return Err(Error::Full { path: queue });
         }
-        self.write(spool, submission, limits.message)
+        Ok(limits.message)
     }
 
     /// `submitusers`: who may hand mail in. Root and whoever runs us always may.
@@ -160,34 +203,22 @@ impl Submitter {
         submission: Submission<'_>,
         limit: u64,
     ) -> Result<(Incoming<'a>, Envelope), Error> {
-        let control = self.directories.control();
-        let policy = Policy::read(&control, || {
-            Ok(Hostnames::read(&control, self.kernel_name.as_deref())?.me)
-        })?;
+        let policy = self.policy()?;
         let envelope =
             policy.admit(submission.sender, submission.recipients, submission.request)?;
         let mut incoming = spool.incoming(self.stamp)?;
-        let mut size = submission.head.len() as u64;
         let mut head = grammar::write_envelope(&envelope);
         head.extend_from_slice(self.received().as_bytes());
         head.extend_from_slice(submission.head);
-        let mut buffer = vec![0; 64 * 1024];
-        let mut chunk = head.as_slice();
-        loop {
-            incoming.write_all(chunk).map_err(|error| incoming.write_error(error))?;
-            if size > limit {
-                return Err(Error::TooLarge { limit });
-            }
-            chunk = match submission.body.read(&mut buffer) {
-                Ok(0) => return Ok((incoming, envelope)),
-                Ok(length) => {
-                    size += length as u64;
-                    &buffer[..length]
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => &[],
-                Err(error) => return Err(Error::Input(error)),
-            };
-        }
+        put(&mut incoming, &head)?;
+        copy(&mut incoming, submission.body, submission.head.len() as u64, limit)?;
+        Ok((incoming, envelope))
+    }
+
+    fn policy(&self) -> Result<Policy, Error> {
+        let control = self.directories.control();
+        let me = || Ok(Hostnames::read(&control, self.kernel_name.as_deref())?.me);
+        Ok(Policy::read(&control, me)?)
     }
 
     /// The trace line of this hop, exactly the original's.
@@ -195,5 +226,33 @@ impl Submitter {
         let date = received_date(self.stamp.seconds.try_into().unwrap_or(i64::MAX));
         let (pid, uid) = (self.stamp.pid, self.uid);
         format!("Received: (nullmailer pid {pid} invoked by uid {uid});\n\t{date}\n")
+    }
+}
+
+fn put(incoming: &mut Incoming<'_>, bytes: &[u8]) -> Result<(), Error> {
+    Ok(incoming.write_all(bytes).map_err(|error| incoming.write_error(error))?)
+}
+
+/// Copies a message to its end; so much of it was written already.
+fn copy(
+    incoming: &mut Incoming<'_>,
+    body: &mut (impl Read + ?Sized),
+    mut size: u64,
+    limit: u64,
+) -> Result<(), Error> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        if size > limit {
+            return Err(Error::TooLarge { limit });
+        }
+        match body.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(length) => {
+                size += length as u64;
+                put(incoming, &buffer[..length])?;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::Input(error)),
+        }
     }
 }

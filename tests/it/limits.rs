@@ -1,6 +1,7 @@
 //! What keeps a machine and its smarthost from harm: sizes, room, rates, storms, old files.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::Signal;
@@ -8,6 +9,7 @@ use nix::sys::signal::Signal;
 use crate::daemon::Daemon;
 use crate::house::House;
 use crate::smarthost::Sink;
+use crate::socket::{MAIL, Open, wire};
 
 fn queue(house: &House, input: &str) -> crate::house::Ran {
     house.run("nullmailer-queue", [""; 0], input)
@@ -34,6 +36,35 @@ fn a_message_beyond_maxmessagesize_is_refused_and_leaves_nothing() {
         .complains("larger than maxmessagesize, 100 bytes");
     queue(&house, &format!("a@b.c\nd@e.f\n\n{}", "x".repeat(100))).success();
     assert_eq!((house.queued().len(), house.names("tmp").len()), (1, 0));
+}
+
+#[test]
+fn the_number_of_recipients_takes_no_memory_on_the_way_in() {
+    let open = Open::new();
+    // 1 MiB is the most that is taken: some 150,000 short addresses.
+    let recipients = "aa@b.c\n".repeat(149_000);
+    let mail = wire(&format!("a@b.c\n{recipients}\nx\n"));
+    assert!(open.talk(&wire(MAIL)).contains("queued "));
+    let before = open.daemon.peak_memory();
+    // All at once, and none of them whole before each has said nearly all.
+    let (most, end) = mail.split_at(mail.len() - 2);
+    let mut clients: Vec<_> = (0..20).map(|_| open.connect()).collect();
+    std::thread::scope(|scope| {
+        for client in &mut clients {
+            scope.spawn(|| client.write_all(most).unwrap());
+        }
+    });
+    for mut client in clients {
+        client.write_all(end).unwrap();
+        let mut heard = String::new();
+        client.read_to_string(&mut heard).unwrap();
+        assert!(heard.starts_with("ready\nqueued "), "{heard}");
+    }
+    let grown = open.daemon.peak_memory() - before;
+    assert!(grown < 12 * 1024, "{grown} KiB more for 20 envelopes of 1 MiB");
+    let whole = format!("\n{recipients}\n");
+    let file = open.house.path("queue/queue").join(open.house.names("queue").last().unwrap());
+    assert!(fs::read_to_string(file).unwrap().contains(&whole));
 }
 
 #[test]

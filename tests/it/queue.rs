@@ -1,6 +1,7 @@
 //! nullmailer-queue: what it takes, what it refuses, what it writes.
 
 use crate::house::House;
+use crate::smarthost::Sink;
 
 #[test]
 fn a_message_is_stored_with_its_envelope_and_a_received_line() {
@@ -27,6 +28,24 @@ fn a_bad_envelope_is_refused_with_its_address_and_leaves_nothing() {
         house.run("nullmailer-queue", [""; 0], input).exit(65).complains(line);
         assert!(house.queued().is_empty() && house.names("tmp").is_empty());
     }
+}
+
+#[test]
+fn a_recipient_who_stands_there_twice_gets_one_copy() {
+    let sink = Sink::new();
+    let house = House::new();
+    house.control("remotes", &sink.remote("")).control("pausetime", "0");
+    house.run("nullmailer-queue", [""; 0], "a@b.c\nd@e.f\ng@h.i\nd@e.f\n\nx\n").success();
+    house.run("nullmailer-send", [""; 0], "").success();
+    assert_eq!(sink.wait_for(1)[0].recipients, ["d@e.f", "g@h.i"]);
+}
+
+#[test]
+fn mail_for_this_machine_goes_to_its_administrators_and_names_them_once() {
+    let house = House::new();
+    house.control("adminaddr", "a@x,b@y");
+    house.run("nullmailer-queue", [""; 0], "a@b\nr@localhost\nd@e\ns@f.q.d.n\n\nx\n").success();
+    assert_eq!(house.only_queued().recipients, ["a@x", "b@y", "d@e"]);
 }
 
 #[test]
