@@ -58,6 +58,7 @@ impl Running {
         variables: &[(&str, &str)],
     ) -> std::io::Result<Self> {
         sys::keep_exits()?;
+        #[allow(clippy::disallowed_methods, reason = "it is handed on, not read")]
         let inherited = std::env::vars_os().filter(|(name, _)| is_inherited(name));
         command.env_clear().envs(inherited).envs(variables.iter().copied());
         let child = command.process_group(0).kill_on_drop(true).spawn()?;

@@ -52,8 +52,10 @@ impl Reasons {
         let words = std::mem::take(&mut self.fresh);
         for word in words {
             let said = &view.facts.words[word];
+            // Where an answer does not come in time nobody knows whom those before it are about.
+            let is_cut = view.facts.links[said.link].troubled;
             // 421 is about the session.
-            if said.code == 421 || !view.facts.has_read(said) {
+            if said.code == 421 || is_cut || !view.facts.has_read(said) {
                 continue;
             }
             let later = view.facts.words[word + 1..].iter();

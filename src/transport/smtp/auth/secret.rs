@@ -32,7 +32,11 @@ pub(super) async fn read(source: &SecretSource) -> Result<Secret, String> {
 fn from_file(path: &Path) -> Result<Secret, String> {
     let cannot = |error: io::Error| format!("cannot read passfile {}: {error}", path.display());
     let mut bytes = Zeroizing::new(Vec::with_capacity(256));
-    sys::open_file(path).map_err(cannot)?.take(MAX as u64).read_to_end(&mut bytes).map_err(cannot)?;
+    sys::open_file(path)
+        .map_err(cannot)?
+        .take(MAX as u64)
+        .read_to_end(&mut bytes)
+        .map_err(cannot)?;
     first_line(&bytes).map_err(|flaw| format!("passfile {}: its first line {flaw}", path.display()))
 }
 
