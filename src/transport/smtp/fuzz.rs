@@ -197,8 +197,9 @@ mod tests {
 
     #[test]
     fn lies_that_were_believed_once_are_not() {
-        // A reply too few, so that nothing is left for RSET and a refusal stands in another's place.
+        // A reply too few, so that nothing is left for RSET and a refusal stands in the place of another's or of MAIL's.
         lying(&[44, 0, 7, 0, 0, 249, 152, 118, 1, 61]);
+        lying(&[248, 129, 7, 97, 64, 120, 130, 149]);
     }
 
     #[test]

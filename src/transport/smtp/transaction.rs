@@ -101,9 +101,7 @@ impl Transaction<'_> {
             self.session.enter(Phase::Envelope);
             let mut round = Round::default();
             let ended = self.round(&plan, chunk.as_ref(), &mut waiting, &mut round).await;
-            if !self.session.is_out_of_step() {
-                self.tell(&mut round);
-            }
+            self.tell(&mut round);
             ended?;
             if waiting.is_empty() {
                 return Ok(());
@@ -158,10 +156,12 @@ impl Transaction<'_> {
         self.text(following, chunk, round).await
     }
 
-    /// Tells of the recipients that were refused: no answer can have been taken for another's.
+    /// Tells of the recipients that were refused, unless an answer may have been taken for another's.
     fn tell(&mut self, round: &mut Round) {
         for (which, outcome) in round.refusals.drain(..) {
-            self.verdicts.decide(&[which], &outcome);
+            if !self.session.is_out_of_step() {
+                self.verdicts.decide(&[which], &outcome);
+            }
         }
     }
 
