@@ -46,7 +46,7 @@ fn place_files(remote: &mut Remote, control: &Control) {
 /// What the stand-alone protocol programs are asked for: options only, the host among them. The
 /// error is the flaw alone.
 pub(crate) fn parse_words(protocol: Protocol, words: &[String]) -> Result<Remote, String> {
-    option::parse(None, protocol, words).map_err(|flaw| Printable(&flaw).to_string())
+    option::parse(None, protocol, words, 0).map_err(|flaw| Printable(&flaw).to_string())
 }
 
 fn parse_line(line: &str) -> Result<Remote, String> {
@@ -55,14 +55,30 @@ fn parse_line(line: &str) -> Result<Remote, String> {
     }
     let words = shell_words::split(line).map_err(|_| "a quote does not end".to_owned())?;
     let (first, rest) = words.split_first().ok_or("there is no host")?;
-    let name = host(first)?;
+    let name = host(first).map_err(|flaw| no_host(first, flaw))?;
     let (protocol, words) = match rest.split_first() {
-        Some((word, words)) => (protocol(word)?, words),
+        Some((word, words)) => (protocol(word).map_err(|flaw| no_protocol(word, &flaw))?, words),
         None => (Protocol::Smtp, rest),
     };
     match protocol {
         Protocol::External(_) => external(name, protocol, words),
-        Protocol::Smtp | Protocol::Qmqp => option::parse(Some(name), protocol, words),
+        Protocol::Smtp | Protocol::Qmqp => option::parse(Some(name), protocol, words, 2),
+    }
+}
+
+/// A word in the place of another could be a password, and is not shown but where it is a host with its port.
+fn no_host(word: &str, flaw: String) -> String {
+    match option::meant(word) {
+        Some(name) => format!("the option {name} stands where the host should"),
+        None if word.contains(':') && flaw.contains("; write ") => flaw,
+        None => "word 1 is not a host".to_owned(),
+    }
+}
+
+fn no_protocol(word: &str, flaw: &str) -> String {
+    match option::meant(word) {
+        Some(name) => format!("{name}: there is no protocol before it, such as smtp"),
+        None => format!("word 2 {flaw}"),
     }
 }
 
@@ -142,8 +158,26 @@ mod tests {
         assert_eq!(hosts, [("one.example", "smtp", Some(25)), ("::1", "qmqp", Some(628))]);
         let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
         assert_eq!(errors.len(), 2, "{errors:?}");
-        assert!(errors[0].ends_with("/remotes:4: unknown option prot"), "{errors:?}");
+        let unknown = "/remotes:4: unknown option prot, port is the nearest";
+        assert!(errors[0].ends_with(unknown), "{errors:?}");
         assert!(errors[1].ends_with("/remotes:6: a quote does not end"), "{errors:?}");
+    }
+
+    #[test]
+    fn a_word_in_the_wrong_place_is_not_shown() {
+        for (line, flaw) in [
+            ("pass=hunter2 smtp", "the option pass stands where the host should"),
+            ("hunter2/ smtp", "word 1 is not a host"),
+            ("h.example:587", "\"h.example:587\" is not a host; write h.example smtp port=587"),
+            ("h --pass=hunter2", "pass: there is no protocol before it, such as smtp"),
+            ("h hunter2=x smtp", "word 2 is not a protocol"),
+            (
+                "h smtp user=u hunter2",
+                "word 4 is no option; it is not shown, as it could be a password",
+            ),
+        ] {
+            assert_eq!(parse_line(line), Err(flaw.to_owned()), "{line}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::io::{self, BufRead as _, Read as _, Write as _};
 use super::one_message;
 use crate::config::{option, remotes};
 use crate::exit::{Exit, Failure};
-use crate::mail::{Printable, Protocol};
+use crate::mail::Protocol;
 use crate::role::{Call, Role};
 
 const USAGE: Exit = Exit::Module(1);
@@ -41,9 +41,9 @@ fn attempt(call: Call) -> Result<Exit, Failure> {
 /// The options among the arguments as `NAME=VALUE`; `None` if help is wanted.
 fn arguments(args: Vec<OsString>) -> Result<Option<Vec<String>>, String> {
     let mut words = Vec::new();
-    let mut args = args.into_iter().map(|arg| {
-        arg.into_string()
-            .map_err(|arg| format!("{:?} is not UTF-8", Printable(&arg.to_string_lossy())))
+    // It could be a password, and is not shown.
+    let mut args = args.into_iter().zip(1..).map(|(arg, number)| {
+        arg.into_string().map_err(|_| format!("argument {number} is not UTF-8"))
     });
     let mut help = false;
     while let Some(arg) = args.next() {

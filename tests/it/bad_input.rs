@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
 use crate::house::{House, Ran, run};
+use crate::smtp::smtp;
 
 fn nothing_left(house: &House) {
     assert_eq!(house.queued(), []);
@@ -238,4 +239,51 @@ fn a_large_message_is_streamed_and_a_long_line_is_too() {
     house.run("sendmail", ["-t"], input).success();
     let message = house.only_queued().message;
     assert!(message.ends_with(&format!("\n\n{line}\n{line}")));
+}
+
+/// A password without quotes, behind the wrong name or in the wrong place: its words, of which none is to be shown.
+#[test]
+fn no_error_about_a_remote_shows_a_word_that_could_be_a_password() {
+    for line in [
+        "h.example smtp user=u pass=correct hunter2",
+        "h.example smtp user=u pas=hunter2",
+        "h.example smtp user=u hunter2",
+        "h.example smtp user=u password hunter2",
+        "h.example smtp user=u hunter2=correct",
+        "h.example smtp user=u --hunter2",
+        "h.example smtp user=u -hunter2",
+        "h.example smtp user=u -phunter2",
+        "h.example smtp user=u passcmd=echo hunter2",
+        "h.example smtp user=u pass=hunter2 passfile=x",
+        "h.example smtp user=u pass=\"hunter2",
+        "h.example smtp tls=hunter2 user=u",
+        "h.example qmqp hunter2",
+        "h.example pass=hunter2",
+        "h.example hunter2=x",
+        "h.example 'hunter2/x'",
+        "pass=hunter2 smtp",
+        "'hunter2 x' smtp",
+        "\"hunter2",
+        "h.example dummy '' hunter2",
+    ] {
+        let house = House::new();
+        house.control("remotes", line).control("pausetime", "0");
+        house.run("nullmailer-queue", [""; 0], "s@x.y\na@x.y\n\nSubject: x\n\nx\n").success();
+        let log = house.run("nullmailer-send", [""; 0], "").success();
+        let health = house.run("nullmailer", ["health"], "");
+        let said = [log.stdout, log.stderr, health.stdout, health.stderr].concat();
+        assert!(said.contains("/conf/remotes:1: "), "{line}: {said}");
+        assert!(!said.contains("hunter2"), "{line}: {said}");
+        if let Some(options) =
+            line.strip_prefix("h.example smtp ").filter(|rest| !rest.contains('"'))
+        {
+            let given: Vec<_> = options
+                .split(' ')
+                .map(|word| format!("--{}", word.trim_start_matches('-')))
+                .collect();
+            let given: Vec<_> = given.iter().map(String::as_str).collect();
+            let ran = smtp(&house, &given, "s@x.y\na@x.y\n\nSubject: x\n\nx\n");
+            assert!(!ran.stderr.contains("hunter2") && ran.code != Some(0), "{}", ran.stderr);
+        }
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! Used for a line of `remotes` and for the stand-alone protocol programs alike. An option is
 //! `NAME` or `NAME=VALUE`, with or without `--`; the last of several wins. What comes out is free
-//! of contradictions; what is wrong is said with the option's name and never with a password.
+//! of contradictions; what is wrong is said with the option's name and never with a password, nor with a word that could be
+//! one or a part of one: it is counted instead.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -144,15 +145,27 @@ pub(crate) fn takes_value(name: &str) -> Option<bool> {
     KNOWN.iter().find(|known| known.name == name).map(|known| known.value.is_some())
 }
 
-/// Reads the words of one remote. `host` may also be among them, and wins there.
+/// The known option that a word is, or seems to be meant as: `name`, with or without a value.
+pub(super) fn meant(word: &str) -> Option<&'static str> {
+    let (name, _) = split(word).ok()?;
+    // A few letters are near to everything.
+    let is_near = |known: &&Known| {
+        strsim::osa_distance(known.name, name) <= if known.name.len() < 6 { 1 } else { 2 }
+    };
+    let exact = KNOWN.iter().find(|known| known.name == name);
+    exact.or_else(|| KNOWN.iter().find(is_near)).map(|known| known.name)
+}
+
+/// Reads the words of one remote, which stand behind so many others. `host` may also be among them, and wins there.
 pub(super) fn parse(
     host: Option<String>,
     protocol: Protocol,
     words: &[String],
+    before: usize,
 ) -> Result<Remote, String> {
     let mut draft = Draft { host, ..Draft::default() };
     let mut after_password = false;
-    for word in words {
+    for (word, number) in words.iter().zip(before + 1..) {
         let (name, value) = split(word)?;
         match KNOWN.iter().find(|known| known.name == name) {
             // nullmailer: these two do nothing here.
@@ -162,7 +175,14 @@ pub(super) fn parse(
             None if after_password => {
                 return Err("pass: a password with blanks needs quotes".to_owned());
             }
-            None => return Err(format!("unknown option {name}")),
+            None => {
+                return Err(match meant(word) {
+                    Some(known) => format!("unknown option {name}, {known} is the nearest"),
+                    None => format!(
+                        "word {number} is no option; it is not shown, as it could be a password"
+                    ),
+                });
+            }
             Some(Known { value: None, set, .. }) => {
                 if value.is_some() {
                     return Err(format!("{name}: takes no value"));

@@ -4,7 +4,7 @@ use super::*;
 
 fn smtp(words: &[&str]) -> Result<Remote, String> {
     let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
-    parse(Some("h.example".to_owned()), Protocol::Smtp, &words)
+    parse(Some("h.example".to_owned()), Protocol::Smtp, &words, 2)
 }
 
 #[track_caller]
@@ -28,7 +28,8 @@ fn two_words_are_no_option_and_the_error_says_how_to_write_it() {
     assert_eq!(refused(&["-p", "25"]), "port: write port=PORT");
     assert_eq!(refused(&["tls=1"]), "tls: takes no value");
     assert_eq!(refused(&["-p=25"]), "port: takes a number up to 65535");
-    assert_eq!(refused(&["starttls", "verify"]), "unknown option verify");
+    assert_eq!(refused(&["prot=1"]), "unknown option prot, port is the nearest");
+    assert_eq!(refused(&["stattls"]), "unknown option stattls, starttls is the nearest");
 }
 
 #[test]
@@ -41,10 +42,16 @@ fn an_error_never_shows_a_password() {
         &["pas=hunter2"],
         &["user=u", "pass=hunter2\0"],
         &["user=u", "passcmd=echo", "hunter2"],
+        &["user=u", "hunter2"],
+        &["user=u", "--hunter2"],
+        &["user=u", "-hunter2"],
+        &["user=u", "hunter2=x"],
+        &["user=u", "Hunter2=", "pass=x"],
     ] {
         let flaw = refused(words);
-        assert!(!flaw.contains("hunter2"), "{flaw}");
+        assert!(!flaw.to_lowercase().contains("hunter2"), "{flaw}");
     }
+    assert!(refused(&["user=u", "tls", "hunter2"]).starts_with("word 5 is no option; "));
     let remote = smtp(&["user=u", "pass=hunter2"]).unwrap();
     assert!(!format!("{remote:?}").contains("hunter2"));
 }
@@ -64,7 +71,7 @@ fn the_port_is_the_protocols_own_unless_it_is_given() {
     }
     let qmqp = |words: &[&str]| {
         let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
-        parse(Some("h".to_owned()), Protocol::Qmqp, &words).map(|r| r.effective_port())
+        parse(Some("h".to_owned()), Protocol::Qmqp, &words, 2).map(|r| r.effective_port())
     };
     assert_eq!(qmqp(&[]), Ok(Some(628)));
     assert_eq!(qmqp(&["tls", "port=6280"]), Ok(Some(6280)));

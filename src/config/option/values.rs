@@ -36,7 +36,7 @@ pub(in crate::config) fn host(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// The name is that of a file in the protocol folder, and of nothing else.
+/// The name is that of a file in the protocol folder, and of nothing else. The error is to be put behind the word's number.
 pub(in crate::config) fn protocol(name: &str) -> Result<Protocol, String> {
     match name {
         "smtp" => Ok(Protocol::Smtp),
@@ -45,7 +45,7 @@ pub(in crate::config) fn protocol(name: &str) -> Result<Protocol, String> {
             || name.starts_with(['.', '-'])
             || name.contains(|c: char| matches!(c, '/' | '=') || c.is_control()) =>
         {
-            Err(format!("{name:?} is not a protocol"))
+            Err("is not a protocol".to_owned())
         }
         _ => Ok(Protocol::External(name.to_owned())),
     }
