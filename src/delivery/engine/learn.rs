@@ -18,7 +18,7 @@ impl Engine {
     pub(super) fn new_mail(&mut self) {
         self.stale = true;
         if let Some(plan) = &self.plan {
-            plan.routes.iter().for_each(|route| route.health.new_mail(plan.settings.pause));
+            plan.routes.iter().for_each(|route| route.health.new_mail(plan.schedule.pause));
         }
     }
 
