@@ -216,11 +216,11 @@ impl Attempt<'_> {
             {
                 trial.crowded();
                 self.log.remote_crowded(remote, sessions, &fault);
-                if !slot.has_idle() {
-                    drop(slot);
-                    slot = route.another_slot().await.map_err(Passed::Resting)?;
+                if slot.has_idle() {
+                    continue;
                 }
-                continue;
+                // Another remote may have room, and else it is the index that waits for some here.
+                return Err(Passed::Resting(fault.reason()));
             }
             self.log.remote_failed(remote, &fault);
             self.log.sending_failed(&fault);
