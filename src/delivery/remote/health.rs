@@ -95,6 +95,16 @@ impl Health {
         Self(Rc::new(Shared { name, state, ended: Notify::new(), stir }))
     }
 
+    /// Whether anybody else has it.
+    pub(super) fn is_shared(&self) -> bool {
+        Rc::strong_count(&self.0) > 1
+    }
+
+    /// Whether what is known of it matters to whoever asks next.
+    pub(super) fn remembers(&self, now: Instant) -> bool {
+        self.rests_until().is_some_and(|until| now < until)
+    }
+
     pub(super) fn standing(&self, now: Instant) -> Standing {
         let state = self.0.state.borrow();
         match (&state.known, state.trial) {

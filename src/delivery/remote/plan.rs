@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::health::Standing;
+use super::health::{Health, Standing};
 use super::pool::Slot;
 use super::route::Route;
-use super::site::{self, Site};
+use super::site::Site;
 use super::stir::Stir;
 use crate::config::Settings;
 use crate::delivery::RetrySchedule;
 use crate::delivery::queue::Lane;
-use crate::mail::Remote;
+use crate::mail::{Helo, Remote};
 use crate::transport::{Dialer, Session};
 
 pub(in crate::delivery) struct Plan {
@@ -25,26 +25,45 @@ pub(in crate::delivery) struct Plan {
     lanes: Vec<Vec<usize>>,
 }
 
-/// The sites that deliveries know, under this configuration or an earlier one; and those that they
-/// would have to know again, had they been forgotten for a moment.
+/// What deliveries know of servers and remotes under this configuration or an earlier one; and what they would have
+/// to know again, had it been forgotten while the control files could not be read.
 #[derive(Debug, Default)]
-pub(in crate::delivery) struct Sites(Vec<Rc<Site>>);
+pub(in crate::delivery) struct Sites {
+    sites: Vec<Rc<Site>>,
+    /// How a line of `remotes` fared, with what we called ourselves.
+    healths: Vec<(Helo, Remote, Health)>,
+}
 
 /// Longer than any process lives, and still far from the end of the clock.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl Sites {
-    /// The site of a remote that `nth` others share with it.
-    fn find(&mut self, remote: &Remote, nth: usize, between: Duration) -> Rc<Site> {
-        let now = Instant::now();
-        self.0.retain(|site| Rc::strong_count(site) > 1 || site.remembers(now));
-        if let Some(site) = self.0.iter().find(|site| site.is_of(remote, nth)) {
+    /// The site of a remote: one of its server that is not `taken` by another remote.
+    fn find(&mut self, remote: &Remote, between: Duration, taken: &[Rc<Site>]) -> Rc<Site> {
+        let is_free = |site: &&Rc<Site>| !taken.iter().any(|other| Rc::ptr_eq(site, other));
+        if let Some(site) = self.sites.iter().filter(is_free).find(|site| site.is_of(remote)) {
             site.update(remote, between);
             return Rc::clone(site);
         }
-        let site = Site::new(remote, nth, between);
-        self.0.push(Rc::clone(&site));
+        let site = Site::new(remote, between);
+        self.sites.push(Rc::clone(&site));
         site
+    }
+
+    /// How a remote fares of which nothing new is said.
+    fn health(&mut self, helo: &Helo, remote: &Remote, stir: &Stir) -> Health {
+        let is_it = |(name, known, _): &&(Helo, Remote, Health)| name == helo && known == remote;
+        if let Some((.., health)) = self.healths.iter().find(is_it) {
+            return health.clone();
+        }
+        let health = Health::new(remote.host.clone(), stir.clone());
+        self.healths.push((helo.clone(), remote.clone(), health.clone()));
+        health
+    }
+
+    fn forget(&mut self, now: Instant) {
+        self.sites.retain(|site| Rc::strong_count(site) > 1 || site.remembers(now));
+        self.healths.retain(|(.., health)| health.is_shared() || health.remembers(now));
     }
 }
 
@@ -69,24 +88,40 @@ impl Plan {
             (settings.pause.min(NEVER), max_pause.min(NEVER))
         };
         let schedule = RetrySchedule { salt, pause, max_pause, lifetime: settings.lifetime };
-        // A session has told our name.
-        let before = before.filter(|before| before.settings.helo == settings.helo);
-        let mut routes: Vec<Rc<Route>> = Vec::with_capacity(settings.remotes.len());
-        for (at, remote) in settings.remotes.iter().enumerate() {
-            let nth =
-                settings.remotes[..at].iter().filter(|one| site::is_shared(one, remote)).count();
-            let site = sites.find(remote, nth, settings.between);
-            let is_same = |known: &&Rc<Route>| {
-                known.remote == *remote && !routes.iter().any(|route| Rc::ptr_eq(route, known))
-            };
-            let same = before.and_then(|before| before.routes.iter().find(is_same));
-            routes.push(same.map_or_else(
-                || Rc::new(Route::new(remote, site, stir, Instant::now())),
-                Rc::clone,
-            ));
-        }
+        let routes = Self::routes(&settings, before, sites, stir);
         let lanes = vec![(0..routes.len()).collect()];
         Self { settings, schedule, dialer, routes, lanes }
+    }
+
+    fn routes(
+        settings: &Settings,
+        before: Option<&Self>,
+        sites: &mut Sites,
+        stir: &Stir,
+    ) -> Vec<Rc<Route>> {
+        let now = Instant::now();
+        sites.forget(now);
+        // A session has told our name.
+        let before = before.filter(|before| before.settings.helo == settings.helo);
+        let mut known: Vec<_> = before.map_or_else(Vec::new, |before| before.routes.clone());
+        let mut same = |remote: &Remote| {
+            let at = known.iter().position(|route| route.remote == *remote)?;
+            Some(known.remove(at))
+        };
+        let stay: Vec<_> = settings.remotes.iter().map(&mut same).collect();
+        // Who stays keeps its site, whatever line of the same server is new.
+        let mut taken: Vec<_> = stay.iter().flatten().map(|route| route.site()).collect();
+        let of = |(remote, stays): (&Remote, Option<Rc<Route>>)| {
+            if let Some(route) = stays {
+                route.site().update(remote, settings.between);
+                return route;
+            }
+            let site = sites.find(remote, settings.between, &taken);
+            taken.push(Rc::clone(&site));
+            let health = sites.health(&settings.helo, remote, stir);
+            Rc::new(Route::new(remote, site, health, stir, now))
+        };
+        settings.remotes.iter().zip(stay).map(of).collect()
     }
 
     /// Has sessions of remotes that the next plan does not have end with their message; returns those

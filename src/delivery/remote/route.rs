@@ -43,15 +43,25 @@ fn changed() -> Reason {
 }
 
 impl Route {
-    pub(super) fn new(remote: &Remote, site: Rc<Site>, stir: &Stir, now: Instant) -> Self {
+    pub(super) fn new(
+        remote: &Remote,
+        site: Rc<Site>,
+        health: Health,
+        stir: &Stir,
+        now: Instant,
+    ) -> Self {
         Self {
             remote: remote.clone(),
-            health: Health::new(remote.host.clone(), stir.clone()),
+            health,
             pool: Pool::new(site, remote.messages),
             width: RefCell::new(Width::new(now)),
             underway: Rc::default(),
             stir: stir.clone(),
         }
+    }
+
+    pub(super) fn site(&self) -> Rc<Site> {
+        Rc::clone(&self.pool.site)
     }
 
     /// Has no session of it used for another message; returns those to close.
@@ -151,11 +161,6 @@ impl Route {
                 }
             }
         }
-    }
-
-    /// The right to a session where the turn was taken already.
-    pub(in crate::delivery) async fn another_slot(&self) -> Result<Slot, Reason> {
-        self.pool.slot().await.ok_or_else(changed)
     }
 
     /// Returns when the configuration has changed.

@@ -38,13 +38,12 @@ pub(super) struct Site {
     pace: RefCell<Pace>,
 }
 
-/// Protocol, host and port; and where several remotes have the same, as with two logins, which one.
+/// Protocol, host and port. Several remotes may have the same, as with two logins: each has a site of its own.
 #[derive(Debug, PartialEq, Eq)]
 struct Key {
     protocol: String,
     host: String,
     port: Option<u16>,
-    nth: usize,
 }
 
 /// The server did not let us have one session more.
@@ -73,23 +72,18 @@ pub(super) struct Owner(u64);
 const CONNECTIONS: u16 = 4;
 
 impl Key {
-    fn of(remote: &Remote, nth: usize) -> Self {
+    fn of(remote: &Remote) -> Self {
         let host = remote.host.to_ascii_lowercase();
         let protocol = remote.protocol.name().to_owned();
-        Self { protocol, host, port: remote.effective_port(), nth }
+        Self { protocol, host, port: remote.effective_port() }
     }
 }
 
-/// Whether two remotes mean the same server.
-pub(super) fn is_shared(one: &Remote, other: &Remote) -> bool {
-    Key::of(one, 0) == Key::of(other, 0)
-}
-
 impl Site {
-    pub(super) fn new(remote: &Remote, nth: usize, between: Duration) -> Rc<Self> {
+    pub(super) fn new(remote: &Remote, between: Duration) -> Rc<Self> {
         let most = most(remote);
         Rc::new(Self {
-            key: Key::of(remote, nth),
+            key: Key::of(remote),
             most: Cell::new(most),
             width: Cell::new(most),
             crowded: Cell::default(),
@@ -105,8 +99,8 @@ impl Site {
     }
 
     /// Whether the remote is at this site.
-    pub(super) fn is_of(&self, remote: &Remote, nth: usize) -> bool {
-        self.key == Key::of(remote, nth)
+    pub(super) fn is_of(&self, remote: &Remote) -> bool {
+        self.key == Key::of(remote)
     }
 
     /// Takes over what the configuration says now. What the server lets us have is asked anew.
@@ -309,7 +303,7 @@ mod tests {
     }
 
     fn site(connections: u16) -> Rc<Site> {
-        Site::new(&remote(connections), 0, Duration::ZERO)
+        Site::new(&remote(connections), Duration::ZERO)
     }
 
     #[tokio::test(flavor = "current_thread")]
@@ -355,9 +349,8 @@ mod tests {
     #[test]
     fn a_site_is_known_by_protocol_host_and_port_alone() {
         let site = site(4);
-        assert!(site.is_of(&Remote { host: "relay".to_owned(), ..remote(1) }, 0));
-        assert!(!site.is_of(&Remote { port: Some(26), ..remote(4) }, 0));
-        assert!(!site.is_of(&remote(4), 1));
+        assert!(site.is_of(&Remote { host: "relay".to_owned(), ..remote(1) }));
+        assert!(!site.is_of(&Remote { port: Some(26), ..remote(4) }));
         site.update(&remote(2), Duration::ZERO);
         assert_eq!(site.width(), 2);
     }
