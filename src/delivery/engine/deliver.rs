@@ -38,6 +38,8 @@ pub(super) struct Errand {
 pub(super) struct Finished {
     pub(super) id: QueueId,
     pub(super) next: Result<Next, String>,
+    /// The `bouncelimit` that it went by.
+    pub(super) limit: u64,
     /// So long ago the attempt was whose verdicts were written down only now.
     pub(super) waited: Duration,
     /// To be kept if the message stays.
@@ -50,11 +52,12 @@ pub(super) struct Finished {
 pub(super) async fn deliver(core: &Core, plan: &Plan, errand: Errand) -> Finished {
     let Errand { taken, mut underway } = errand;
     let Taken { id, lane, age, mut note } = taken;
+    let limit = plan.settings.bounce_limit;
     let entry = match core.spool.entry(&id) {
         Ok(entry) => entry,
         Err(why) => {
             let next = unusable(core, &id, &why);
-            return Finished { id, next, waited: Duration::ZERO, note, underway };
+            return Finished { id, next, limit, waited: Duration::ZERO, note, underway };
         }
     };
     let time = (core.clock)().unix();
@@ -64,7 +67,7 @@ pub(super) async fn deliver(core: &Core, plan: &Plan, errand: Errand) -> Finishe
     // What cannot be removed would be sent again and again.
     if !is_settling && let Err(error) = core.spool.check_writable() {
         let next = Err(error.to_string());
-        return Finished { id, next, waited: Duration::ZERO, note, underway };
+        return Finished { id, next, limit, waited: Duration::ZERO, note, underway };
     }
     let kept = note.as_mut().and_then(|note| note.ledger.take()).filter(|one| one.is_of(&entry));
     let mut ledger = kept.unwrap_or_else(|| Ledger::open(&entry, time));
@@ -91,7 +94,7 @@ pub(super) async fn deliver(core: &Core, plan: &Plan, errand: Errand) -> Finishe
     } else if let Some(note) = &mut note {
         note.complaint = None;
     }
-    Finished { id, next, waited, note, underway }
+    Finished { id, next, limit, waited, note, underway }
 }
 
 /// Writes down what was not written yet of a message whose daemon stops.

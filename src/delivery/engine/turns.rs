@@ -111,7 +111,7 @@ impl Engine {
     }
 
     pub(super) fn finish(&mut self, finished: Finished) {
-        let Finished { id, next, waited, note, underway } = finished;
+        let Finished { id, next, limit, waited, note, underway } = finished;
         drop(underway);
         let now = Instant::now();
         match next {
@@ -136,6 +136,9 @@ impl Engine {
                 self.index.defer(&id, wait, now);
             }
             Ok(Next::Owed { room, beside }) => {
+                let raised =
+                    self.plan.as_ref().is_some_and(|plan| plan.settings.bounce_limit > limit);
+                let room = if raised { now } else { room };
                 self.keep_owed(&id, note.unwrap_or_default(), room, beside, now);
             }
             Err(error) => {
