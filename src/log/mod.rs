@@ -18,7 +18,7 @@ use self::event::{Event, Severity};
 pub(crate) use self::manager::Manager;
 pub(crate) use self::sink::{Format, Sink};
 pub(crate) use self::veil::Addresses;
-use crate::mail::{Address, Envelope, Moment, Outcome, Remote};
+use crate::mail::{Address, Envelope, Moment, Outcome, Reason, Remote};
 use crate::spool::QueueId;
 
 /// The time, from the role that owns the clock.
@@ -191,6 +191,13 @@ impl Log {
                 .with("delay", delay)
                 .with("reply", reply),
         );
+    }
+
+    /// One recipient will not get it, and no remote has said so; `delay` as in [`Log::recipient`].
+    pub(crate) fn refused_here(&self, id: &QueueId, to: &Address, delay: u64, why: &Reason) {
+        let event = Event::new(Severity::Error, "failed").with("id", id);
+        let event = event.with("to", format_args!("<{to}>"));
+        self.write(event.with("delay", delay).with("reply", why));
     }
 
     pub(crate) fn sent_file(&self) {

@@ -235,9 +235,13 @@ impl Session {
     pub(crate) fn is_reusable(&self) -> bool {
         match &self.0 {
             Kind::Smtp(session) => session.is_reusable(),
-            Kind::Qmqp(_) => false,
-            Kind::External(_) => true,
+            Kind::Qmqp(_) | Kind::External(_) => false,
         }
+    }
+
+    /// False where nothing is known of the server yet: a protocol program connects only when it has a message.
+    pub(crate) fn is_open(&self) -> bool {
+        !matches!(self.0, Kind::External(_))
     }
 
     pub(crate) fn peer(&self) -> &Peer {

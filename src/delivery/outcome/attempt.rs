@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::ledger::{Book, Ledger};
 use crate::delivery::queue::Age;
-use crate::delivery::remote::{Opening, Plan, Route, Slot, Underway};
+use crate::delivery::remote::{Opening, Plan, Route, Slot, Trial, Underway};
 use crate::log::{Log, Via};
 use crate::mail::{Address, EnhancedCode, Outcome, Reason};
 use crate::spool::Entry;
@@ -56,7 +56,9 @@ impl Attempt<'_> {
     ) {
         if let Some(reason) = self.circles() {
             self.log.sending_failed(&reason);
-            ledger.refuse_all(&reason);
+            ledger.refuse_all(&reason, |recipient, reason| {
+                self.log.refused_here(&self.entry.id, recipient, self.delay(), reason);
+            });
             return;
         }
         for (nth, route) in routes.enumerate() {
@@ -109,8 +111,9 @@ impl Attempt<'_> {
             size: entry.size,
         };
         loop {
-            let (mut session, carried);
-            (session, carried, slot) = self.session(route, slot).await?;
+            let (mut session, carried, trial);
+            (session, carried, slot, trial) = self.session(route, slot).await?;
+            let begun = Instant::now();
             ledger.ask(offered);
             let fault = self.transact(route, &mut session, &mail, offered, ledger).await.err();
             // A server may close a session that it finds too old at any time; that the message came
@@ -124,6 +127,7 @@ impl Attempt<'_> {
             ledger.was_tried();
             let Some(fault) = fault else {
                 self.log_end(None, offered, ledger);
+                self.opened(route, trial);
                 route.health.answered();
                 slot.keep(session, carried + 1, Instant::now());
                 return Ok(());
@@ -135,12 +139,19 @@ impl Attempt<'_> {
             let (schedule, now) = (&self.plan.schedule, Instant::now());
             match fault.phase {
                 // One file that cannot be read is no reason to keep other mail from the remote.
-                Phase::Message => {}
+                Phase::Message => self.opened(route, trial),
                 Phase::Envelope | Phase::Data | Phase::Answer => {
+                    self.opened(route, trial);
                     route.health.broke(reason, schedule, now);
                 }
                 // A protocol program connects only when it has a message.
-                _ => route.health.failed(reason, schedule, now),
+                _ => {
+                    self.log.remote_failed(&route.remote, &fault);
+                    match trial {
+                        Some(trial) => trial.failed(reason, schedule, now),
+                        None => route.health.failed(reason, schedule, begun, now),
+                    }
+                }
             }
             return Ok(());
         }
@@ -178,12 +189,24 @@ impl Attempt<'_> {
         Err(session.cut_short("sendtimeout is over"))
     }
 
-    /// A session, how many messages it has carried, and its slot; or finds that the remote is unwell.
-    async fn session(&self, route: &Route, slot: Slot) -> Result<(Session, u32, Slot), Passed> {
+    /// The trial of a session is over, and it is well.
+    fn opened(&self, route: &Route, trial: Option<Trial>) {
+        if trial.is_some_and(Trial::opened) {
+            self.log.remote_recovered(&route.remote);
+        }
+    }
+
+    /// A session, how many messages it has carried, and its slot; or finds that the remote is unwell. The trial is
+    /// not over where a session is opened only with its message.
+    async fn session(
+        &self,
+        route: &Route,
+        slot: Slot,
+    ) -> Result<(Session, u32, Slot, Option<Trial>), Passed> {
         let (plan, remote, mut slot) = (self.plan, &route.remote, slot);
         loop {
             if let Some((session, carried)) = slot.reuse() {
-                return Ok((session, carried, slot));
+                return Ok((session, carried, slot, None));
             }
             let trial = match route.begin(Instant::now()) {
                 Opening::Go(trial) => trial,
@@ -203,10 +226,11 @@ impl Attempt<'_> {
             let fault = match plan.dialer.open(remote).await {
                 Ok(session) => {
                     slot.opened();
-                    if trial.opened() {
-                        self.log.remote_recovered(remote);
+                    if !session.is_open() {
+                        return Ok((session, 0, slot, Some(trial)));
                     }
-                    return Ok((session, 0, slot));
+                    self.opened(route, Some(trial));
+                    return Ok((session, 0, slot, None));
                 }
                 Err(fault) => fault,
             };

@@ -196,23 +196,26 @@ impl Ledger {
         }
     }
 
-    /// Nobody of those who wait will get it.
-    pub(super) fn refuse_all(&mut self, reason: &Reason) {
+    /// Nobody of those who wait will get it; each of them is told to `say`.
+    pub(super) fn refuse_all(&mut self, reason: &Reason, say: impl Fn(&Address, &Reason)) {
         self.was_tried();
         for line in self.lines.iter_mut().filter(|line| line.is_waiting()) {
+            say(&line.recipient, reason);
             line.outcome = Outcome::Failed(reason.clone());
             line.by = None;
             line.recorded = Recorded::No;
         }
     }
 
-    /// Its time is over: who still waits has failed.
-    pub(super) fn give_up(&mut self) {
+    /// Its time is over: who still waits has failed, and is told to `say`.
+    pub(super) fn give_up(&mut self, say: impl Fn(&Address, &Reason)) {
         for line in &mut self.lines {
             if let Outcome::Deferred(reason) = &line.outcome {
                 // RFC 3463 §3.5: delivery time expired, and now for good.
                 let text = format!("delivery time expired; the last reason was: {reason}");
-                line.outcome = Outcome::Failed(Reason::local(EnhancedCode::new(5, 4, 7), text));
+                let reason = Reason::local(EnhancedCode::new(5, 4, 7), text);
+                say(&line.recipient, &reason);
+                line.outcome = Outcome::Failed(reason);
                 line.recorded = Recorded::No;
             }
         }

@@ -67,7 +67,9 @@ impl Settler<'_> {
         // A clock that was wrong when the mail came, or is now, must not give it up at once: it fails
         // twice before.
         if self.plan.schedule.is_too_old(age) && !first {
-            ledger.give_up();
+            ledger.give_up(|recipient, reason| {
+                log.refused_here(&entry.id, recipient, age.as_secs(), reason);
+            });
         }
         ledger.remove(&self.book)?;
         if ledger.is_removed() {

@@ -181,14 +181,15 @@ impl Health {
         self.0.stir.notify_one();
     }
 
-    /// A protocol program, which connects only when it has a message, could not.
+    /// What began at `begun` could not connect, although its trial was over.
     pub(in crate::delivery) fn failed(
         &self,
         reason: Reason,
         schedule: &RetrySchedule,
+        begun: Instant,
         now: Instant,
     ) {
-        self.fail(reason, schedule, now, now);
+        self.fail(reason, schedule, begun, now);
     }
 
     /// A session broke in the middle of a message.
@@ -313,7 +314,7 @@ mod tests {
     fn new_mail_shortens_the_rest_to_one_pause_and_no_further() {
         let (health, now) = health();
         for _ in 0..9 {
-            health.failed(reason(), &SCHEDULE, now);
+            health.failed(reason(), &SCHEDULE, now, now);
         }
         health.new_mail(SCHEDULE.pause);
         assert_eq!(health.standing(now + 59 * SECOND), Standing::Resting);

@@ -9,7 +9,7 @@ mod route;
 mod site;
 mod stir;
 
-pub(super) use health::Opening;
+pub(super) use health::{Opening, Trial};
 pub(super) use plan::{Plan, Sites};
 pub(super) use pool::Slot;
 pub(super) use route::{Route, Underway};
