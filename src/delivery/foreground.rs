@@ -49,7 +49,7 @@ pub(crate) fn deliver_now(
     let mut ledger = Ledger::open(&entry, time);
     LocalSet::new().block_on(runtime, async {
         let age = Age::new(Duration::ZERO, Instant::now());
-        let attempt = Attempt { plan: &plan, log, entry: &entry, age, book: None };
+        let attempt = Attempt { plan: &plan, log, entry: &entry, age, book: None, leave: None };
         attempt.run(plan.routes_of(Lane::default()), &mut ledger, &mut None).await;
         plan.close().await;
     });

@@ -49,7 +49,17 @@ pub(super) struct Finished {
     pub(super) underway: Option<Underway>,
 }
 
-pub(super) async fn deliver(core: &Core, plan: &Plan, errand: Errand) -> Finished {
+/// `None` if it was let go as it was.
+pub(super) async fn deliver(core: &Core, plan: &Plan, errand: Errand) -> Option<Finished> {
+    tokio::select! {
+        // What has to be written down of it comes before that.
+        biased;
+        finished = to_the_end(core, plan, errand) => Some(finished),
+        () = core.leave.called() => None,
+    }
+}
+
+async fn to_the_end(core: &Core, plan: &Plan, errand: Errand) -> Finished {
     let Errand { taken, mut underway } = errand;
     let Taken { id, lane, age, mut note } = taken;
     let limit = plan.settings.bounce_limit;
@@ -77,7 +87,8 @@ pub(super) async fn deliver(core: &Core, plan: &Plan, errand: Errand) -> Finishe
         if let Some(note) = &mut note {
             note.again = None;
         }
-        let attempt = Attempt { plan, log: &core.log, entry: &entry, age, book: Some(book) };
+        let (log, book, leave) = (&core.log, Some(book), Some(&core.leave));
+        let attempt = Attempt { plan, log, entry: &entry, age, book, leave };
         if underway.is_some() {
             attempt.run(plan.routes_of(lane), &mut ledger, &mut underway).await;
         } else {

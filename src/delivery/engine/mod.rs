@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep_until};
 
 use self::deliver::{Finished, Note};
 pub(crate) use self::wakes::{Query, RemoteStatus, Status, Wake};
-use super::outcome::Bouncer;
+use super::outcome::{Bouncer, Leave};
 use super::queue::{Arrivals, Index, hash};
 use super::remote::{Plan, Route, Sites, Stir};
 use crate::config::Control;
@@ -43,7 +43,7 @@ pub(crate) struct Engine {
     salt: u64,
     reach: Reach,
     index: Index<Note>,
-    running: JoinSet<Finished>,
+    running: JoinSet<Option<Finished>>,
     /// Sessions that say goodbye.
     closing: JoinSet<()>,
     /// Deliveries go on, and "Starting delivery" was logged for them.
@@ -78,6 +78,7 @@ struct Core {
     control: Control,
     kernel_name: Option<String>,
     protocols: PathBuf,
+    leave: Leave,
     /// Names that we have made in the queue ourselves.
     renamed: RefCell<Vec<OsString>>,
 }
@@ -119,6 +120,7 @@ impl Engine {
             spool,
             log,
             clock,
+            leave: Leave::default(),
             renamed: RefCell::default(),
         };
         Self {
@@ -199,7 +201,7 @@ impl Engine {
             tokio::select! {
                 Some(done) = self.running.join_next(), if !self.running.is_empty() => {
                     // A delivery that panicked ends the process: panics abort.
-                    if let Ok(finished) = done {
+                    if let Ok(Some(finished)) = done {
                         self.finish(finished);
                     }
                 }
@@ -249,7 +251,12 @@ impl Engine {
     /// Lets go of what still runs, says goodbye to the servers, and writes down what is still owed.
     async fn wind_down(mut self) -> Result<(), spool::Error> {
         self.core.log.stopped(self.index.len());
-        self.running.abort_all();
+        self.core.leave.take();
+        while let Some(done) = self.running.join_next().await {
+            if let Ok(Some(finished)) = done {
+                self.finish(finished);
+            }
+        }
         self.close_idle(None);
         for (id, note) in self.index.take_notes() {
             deliver::leave(&self.core, &id, *note);

@@ -45,7 +45,7 @@ impl Engine {
 
     fn start(&mut self, plan: &Rc<Plan>, route: &Rc<Route>, taken: Taken<Note>, now: Instant) {
         self.begin_pass();
-        let errand = Errand { taken, underway: Some(route.enter()) };
+        let errand = Errand { taken, underway: Some(route.set_out(now)) };
         let (core, plan, route) = (Rc::clone(&self.core), Rc::clone(plan), Rc::clone(route));
         self.running.spawn_local(async move {
             let finished = deliver(&core, &plan, errand).await;

@@ -1,10 +1,12 @@
 //! One message through the remotes, in their order.
 
 use std::cell::RefCell;
+use std::future::pending;
 use std::rc::Rc;
 
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 
+use super::leave::Leave;
 use super::ledger::{Book, Ledger};
 use crate::delivery::queue::Age;
 use crate::delivery::remote::{Opening, Plan, Route, Slot, Trial, Underway};
@@ -22,6 +24,8 @@ pub(in crate::delivery) struct Attempt<'a> {
     pub(in crate::delivery) age: Age,
     /// `None` for a message that is not in the queue: a crash is its caller's to see.
     pub(in crate::delivery) book: Option<Book<'a>>,
+    /// `None` for a delivery that nobody ends.
+    pub(in crate::delivery) leave: Option<&'a Leave>,
 }
 
 /// Why a remote did not get to see the message.
@@ -69,7 +73,8 @@ impl Attempt<'_> {
             if nth > 0 && route.resting().is_none() {
                 *underway = Some(route.enter_from_another());
             }
-            match self.through(route, &offered, ledger).await {
+            let has_turn = underway.as_mut().is_some_and(|one| one.take_turn(route));
+            match self.through(route, has_turn, &offered, ledger).await {
                 Ok(()) => {}
                 Err(Passed::Resting(reason)) => {
                     ledger.passed_by(&offered, &reason, true, &route.remote);
@@ -77,6 +82,9 @@ impl Attempt<'_> {
                 Err(Passed::Failed(reason)) => {
                     ledger.passed_by(&offered, &reason, false, &route.remote);
                 }
+            }
+            if self.leave.is_some_and(Leave::is_taken) {
+                break;
             }
         }
     }
@@ -94,11 +102,12 @@ impl Attempt<'_> {
     async fn through(
         &self,
         route: &Route,
+        has_turn: bool,
         offered: &[usize],
         ledger: &mut Ledger,
     ) -> Result<(), Passed> {
         let entry = self.entry;
-        let mut slot = route.slot().await.map_err(Passed::Resting)?;
+        let mut slot = route.slot(has_turn).await.map_err(Passed::Resting)?;
         self.log.attempt(&entry.id, &route.remote, &entry.envelope, &entry.message_ids());
         let recipients: Vec<Address> =
             offered.iter().map(|at| ledger.line(*at).recipient.clone()).collect();
@@ -180,13 +189,26 @@ impl Attempt<'_> {
                 self.log.recipient(&self.entry.id, recipient, &via, self.delay(), outcome);
             }
         };
-        let Some(limit) = self.plan.settings.send_timeout else {
-            return session.deliver(mail, &report).await;
+        let why = tokio::select! {
+            biased;
+            delivered = session.deliver(mail, &report) => return delivered,
+            why = self.cut() => why,
         };
-        if let Ok(delivered) = timeout(limit, session.deliver(mail, &report)).await {
-            return delivered;
+        let fault = session.cut_short(why);
+        if self.leave.is_some_and(Leave::is_taken) && !fault.may_have_been_taken() {
+            // Nothing is known that the next daemon would not find out.
+            return pending().await;
         }
-        Err(session.cut_short("sendtimeout is over"))
+        Err(fault)
+    }
+
+    /// Returns when a transaction has to end, with the reason.
+    async fn cut(&self) -> &'static str {
+        let limit = self.plan.settings.send_timeout;
+        tokio::select! {
+            () = sleep(limit.unwrap_or_default()), if limit.is_some() => "sendtimeout is over",
+            () = Leave::called_by(self.leave) => "the daemon ends",
+        }
     }
 
     /// The trial of a session is over, and it is well.

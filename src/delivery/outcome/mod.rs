@@ -2,6 +2,7 @@
 
 mod attempt;
 mod bounce;
+mod leave;
 mod ledger;
 mod line;
 mod quota;
@@ -10,6 +11,7 @@ mod settle;
 pub(super) use attempt::{Attempt, without_a_turn};
 pub(crate) use bounce::Bouncer;
 pub(super) use bounce::Told;
+pub(super) use leave::Leave;
 pub(super) use ledger::{Book, Ledger};
 pub(super) use line::Line;
 pub(super) use settle::{Beside, Next, Settler};

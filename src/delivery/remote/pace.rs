@@ -13,16 +13,16 @@ pub(super) struct Pace {
 impl Pace {
     /// Takes a turn now, `between` after the last one; zero is no limit. Else when to ask again.
     pub(super) fn turn(&mut self, between: Duration, now: Instant) -> Result<(), Instant> {
-        if let Some(next) = self.last.map(|last| last + between).filter(|next| *next > now) {
+        if let Some(next) = self.next(between).filter(|next| *next > now) {
             return Err(next);
         }
         self.last = Some(now);
         Ok(())
     }
 
-    /// Whether the last turn still bears on the next one.
-    pub(super) fn remembers(&self, between: Duration, now: Instant) -> bool {
-        self.last.is_some_and(|last| now < last + between)
+    /// The end of what the last turn takes.
+    pub(super) fn next(&self, between: Duration) -> Option<Instant> {
+        self.last.map(|last| last + between)
     }
 }
 

@@ -29,11 +29,22 @@ pub(in crate::delivery) struct Route {
 /// A message counts for the remote that it is with.
 #[derive(Debug)]
 #[must_use]
-pub(in crate::delivery) struct Underway(Rc<Cell<usize>>);
+pub(in crate::delivery) struct Underway {
+    count: Rc<Cell<usize>>,
+    /// It has set out with its turn (`ratelimit`).
+    has_turn: bool,
+}
+
+impl Underway {
+    /// Whether it has set out for this remote with a turn; it is used up then.
+    pub(in crate::delivery) fn take_turn(&mut self, route: &Route) -> bool {
+        Rc::ptr_eq(&self.count, &route.underway) && std::mem::take(&mut self.has_turn)
+    }
+}
 
 impl Drop for Underway {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        self.count.set(self.count.get() - 1);
     }
 }
 
@@ -95,7 +106,7 @@ impl Route {
 
     /// Whether one more of `backlog` messages may set out for it.
     pub(in crate::delivery) fn admits(&self, backlog: usize, now: Instant) -> bool {
-        if self.standing(now) != Standing::Open {
+        if self.standing(now) != Standing::Open || self.pool.site.next_turn(now).is_some() {
             return false;
         }
         let underway = self.underway.get();
@@ -108,7 +119,11 @@ impl Route {
 
     /// When to ask [`Route::admits`] again although nothing happened.
     pub(in crate::delivery) fn next_look(&self, backlog: usize, now: Instant) -> Option<Instant> {
-        let waits = self.underway.get() > 0 && self.standing(now) == Standing::Open;
+        let is_open = self.standing(now) == Standing::Open;
+        if let Some(turn) = self.pool.site.next_turn(now).filter(|_| is_open && backlog > 0) {
+            return Some(turn);
+        }
+        let waits = self.underway.get() > 0 && is_open;
         let limit = self.pool.site.width();
         waits.then(|| self.width.borrow().next_look(backlog, limit)).flatten()
     }
@@ -124,10 +139,17 @@ impl Route {
         self.pool.site.widen(now);
     }
 
-    /// Counts a message as under way to it.
-    pub(in crate::delivery) fn enter(&self) -> Underway {
+    /// Counts a message as under way to it, with its turn.
+    pub(in crate::delivery) fn set_out(&self, now: Instant) -> Underway {
+        let has_turn = self.pool.site.turn(now).is_ok();
+        let mut underway = self.enter();
+        underway.has_turn = has_turn;
+        underway
+    }
+
+    fn enter(&self) -> Underway {
         self.underway.set(self.underway.get() + 1);
-        Underway(Rc::clone(&self.underway))
+        Underway { count: Rc::clone(&self.underway), has_turn: false }
     }
 
     /// The same for a message that another remote could not take, and has room again now.
@@ -142,8 +164,10 @@ impl Route {
     }
 
     /// Waits for the right to a session and for a turn (`ratelimit`), without holding the one while
-    /// it waits for the other. Why not, if the remote fails meanwhile.
-    pub(in crate::delivery) async fn slot(&self) -> Result<Slot, Reason> {
+    /// it waits for the other. A turn that one `has` already is good for a session that is free now.
+    /// Why not, if the remote fails meanwhile.
+    pub(in crate::delivery) async fn slot(&self, has_turn: bool) -> Result<Slot, Reason> {
+        let is_its_turn = has_turn && self.pool.site.is_free();
         loop {
             if let Some(reason) = self.resting() {
                 return Err(reason);
@@ -152,6 +176,9 @@ impl Route {
             // It may have failed for another message while this one waited.
             if let Some(reason) = self.resting() {
                 return Err(reason);
+            }
+            if is_its_turn {
+                return Ok(slot);
             }
             match self.pool.site.turn(Instant::now()) {
                 Ok(()) => return Ok(slot),

@@ -130,6 +130,16 @@ impl Site {
         }
     }
 
+    /// A session may be had at once.
+    pub(super) fn is_free(&self) -> bool {
+        self.taken.get() < self.width()
+    }
+
+    /// When the next message may go; `None` for now.
+    pub(super) fn next_turn(&self, now: Instant) -> Option<Instant> {
+        self.pace.borrow().next(self.between.get()).filter(|next| *next > now)
+    }
+
     /// The next message may go now, or when to ask again.
     pub(super) fn turn(&self, now: Instant) -> Result<(), Instant> {
         self.pace.borrow_mut().turn(self.between.get(), now)
@@ -138,12 +148,12 @@ impl Site {
     /// Whether what is known of it matters to whoever asks next.
     pub(super) fn remembers(&self, now: Instant) -> bool {
         let crowd = self.crowded.get().is_some_and(|crowded| now < crowded.again);
-        crowd || self.pace.borrow().remembers(self.between.get(), now)
+        crowd || self.next_turn(now).is_some()
     }
 
     /// Waits for the right to a session.
     pub(super) async fn place(self: &Rc<Self>) -> Place {
-        while self.taken.get() >= self.width() {
+        while !self.is_free() {
             self.freed.notified().await;
         }
         self.place_beyond()
