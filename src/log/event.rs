@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Write as _};
 
-use crate::mail::Printable;
+use crate::mail::{Printable, is_hidden};
 
 /// The severities of syslog(3) that we use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl Event {
     }
 }
 
-/// RFC 8259 §7. What is not printable is escaped twice over: by JSON and for the eye.
+/// RFC 8259 §7. What a reader would not see is escaped too: ids and names of files come here as they are.
 fn push_string(text: &mut String, value: &str) {
     text.push('"');
     for c in value.chars() {
@@ -85,8 +85,10 @@ fn push_string(text: &mut String, value: &str) {
             '\n' => text.push_str("\\n"),
             '\r' => text.push_str("\\r"),
             '\t' => text.push_str("\\t"),
-            c if c < ' ' || c == '\x7f' => {
-                let _ = write!(text, "\\u{:04x}", u32::from(c));
+            c if is_hidden(c) => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(text, "\\u{unit:04x}");
+                }
             }
             c => text.push(c),
         }
@@ -122,6 +124,16 @@ mod tests {
     #[test]
     fn a_value_cannot_end_its_line_or_its_quotes() {
         assert_eq!(event().to_string(), r#"sent id=1.2 reply="250 \"ok\"\n{\u{1b}\\""#);
+    }
+
+    #[test]
+    fn a_name_that_would_not_be_seen_is_escaped_in_either_format() {
+        let event = Event::new(Severity::Info, "sent").with("id", "1\u{202e}2\u{e0041}\u{180e}");
+        assert_eq!(event.to_string(), r"sent id=1\u{202e}2\u{e0041}\u{180e}");
+        assert_eq!(
+            event.json("now"),
+            r#"{"time":"now","event":"sent","id":"1\u202e2\udb40\udc41\u180e"}"#
+        );
     }
 
     #[test]

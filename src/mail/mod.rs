@@ -39,7 +39,7 @@ pub(crate) use helo::Helo;
 pub(crate) use mask::Mask;
 pub(crate) use outcome::{Outcome, Reason, judge};
 pub(crate) use prepare::{Flags, Orders, Prepared, Unusable, prepare};
-pub(crate) use printable::{Printable, Quoted};
+pub(crate) use printable::{Printable, Quoted, is_hidden};
 pub(crate) use remote::{
     Family, Login, Mechanism, Protocol, Remote, SecretSource, Security, Tls, Verify,
 };

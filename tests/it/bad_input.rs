@@ -287,3 +287,26 @@ fn no_error_about_a_remote_shows_a_word_that_could_be_a_password() {
         }
     }
 }
+
+/// Characters that nobody would see, or that turn the text around, in a name that the mail user made and in a reply.
+#[test]
+fn no_line_of_the_log_holds_what_would_not_be_seen() {
+    let hidden = ['\u{202e}', '\u{200b}', '\u{180e}', '\u{115f}', '\u{3164}', '\u{e0041}'];
+    let text: String = hidden.iter().collect();
+    for format in ["classic", "json"] {
+        let sink =
+            crate::smarthost::Sink::new().answers("RCPT*", &*format!("550 5.1.1 no{text}one"));
+        let house = House::new();
+        house.control("remotes", &sink.remote("")).control("pausetime", "0");
+        house.control("logformat", format);
+        house.run("nullmailer-queue", [""; 0], "s@x.y\na@x.y\n\nSubject: x\n\nx\n").success();
+        let queue = house.path("queue/queue");
+        let id = house.only_queued().id;
+        fs::rename(queue.join(&id), queue.join(format!("{id}{text}"))).unwrap();
+        let log = house.run("nullmailer-send", [""; 0], "").success().stdout;
+        assert!(!log.contains(hidden), "{format}: {log:?}");
+        let shown =
+            if format == "json" { r"\u202e\u200b\u180e" } else { r"\u{202e}\u{200b}\u{180e}" };
+        assert!(log.contains(&format!("{id}{shown}")) && log.contains("one"), "{format}: {log}");
+    }
+}
