@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use super::children::Running;
 use super::verdicts::Verdicts;
 use super::{Cause, Fault, Mail, Peer, Phase, Report};
-use crate::mail::{EnhancedCode, Outcome, Reason, Remote, Reply};
+use crate::mail::{EnhancedCode, Mask, Outcome, Reason, Remote, Reply, Secret};
 
 /// What is kept of a program's output; the rest is read and forgotten, so that it can end.
 const TEXT_MAX: usize = 8 * 1024;
@@ -31,6 +31,8 @@ pub(super) struct Session {
     program: PathBuf,
     /// What goes to its descriptor 0.
     options: Zeroizing<Vec<u8>>,
+    /// What of these its text must not show.
+    mask: Mask,
     helo: String,
     peer: Peer,
     /// A program has the message and has not ended.
@@ -41,13 +43,18 @@ impl Session {
     /// `program` is in the protocol folder; whether it can be run shows with the first message.
     pub(super) fn new(program: PathBuf, remote: &Remote, helo: String) -> Self {
         let mut options = format!("host={}\n", remote.host).into_bytes();
-        for option in &remote.options {
-            options.extend_from_slice(option.expose());
+        let mut mask = Mask::default();
+        for option in remote.options.iter().map(Secret::expose) {
+            options.extend_from_slice(option);
             options.push(b'\n');
+            if let Some(secret) = secret_of(option) {
+                mask.hide(secret);
+            }
         }
         options.push(b'\n');
         let options = Zeroizing::new(options);
-        Self { program, options, helo, peer: Peer { address: None, tls: None }, unanswered: false }
+        let peer = Peer { address: None, tls: None };
+        Self { program, options, mask, helo, peer, unanswered: false }
     }
 
     pub(super) fn peer(&self) -> &Peer {
@@ -84,10 +91,11 @@ impl Session {
         };
         let running = self.start(file).map_err(|error| (Phase::Setup, cannot("run", error)))?;
         self.unanswered = true;
-        let (status, text) = attend(running, &self.options)
+        let (status, said) = attend(running, &self.options)
             .await
             .map_err(|error| (Phase::Answer, cannot("wait for", error)))?;
         self.unanswered = status.code().is_none();
+        let text = String::from_utf8_lossy(&self.mask.apply(&said)).trim().to_owned();
         verdict(status, text)
     }
 
@@ -103,7 +111,7 @@ impl Session {
 }
 
 /// Feeds the program its options and waits for its end; what it ended with, and what it said.
-async fn attend(mut running: Running, options: &[u8]) -> io::Result<(ExitStatus, String)> {
+async fn attend(mut running: Running, options: &[u8]) -> io::Result<(ExitStatus, Vec<u8>)> {
     let mut stdin = running.child().stdin.take().expect("it is a pipe");
     let mut text = Vec::new();
     let feed = async move {
@@ -111,7 +119,17 @@ async fn attend(mut running: Running, options: &[u8]) -> io::Result<(ExitStatus,
         let _ = stdin.write_all(options).await;
     };
     let ((), status) = tokio::join!(feed, running.finish(&mut text, TEXT_MAX));
-    Ok((status?, String::from_utf8_lossy(&text).trim().to_owned()))
+    Ok((status?, text))
+}
+
+/// The value of an option that is called as passwords and tokens are. What another means is the program's affair, and its
+/// text may well show a port or a user.
+fn secret_of(option: &[u8]) -> Option<&[u8]> {
+    let (name, value) = option.split_at(memchr::memchr(b'=', option)?);
+    let name = name.to_ascii_lowercase();
+    let is_called = |word: &[u8]| name.windows(word.len()).any(|part| part == word);
+    let is_secret = [&b"pass"[..], b"secret", b"token"].into_iter().any(is_called);
+    is_secret.then_some(&value[1..])
 }
 
 /// The queue file from its beginning, or a copy of it that names only those who are waiting.

@@ -93,6 +93,23 @@ fn a_refused_message_is_bounced_with_the_programs_words() {
 }
 
 #[test]
+fn a_password_that_a_program_quotes_is_kept_nowhere() {
+    // Its options as it read them, and as a server might have quoted what came of them.
+    let script = "tr '\\n' ' '; echo AUTH PLAIN AHVAeABjb3JyZWN0OQ==; exit 33";
+    let house = house("user=u@x pass=correct9 --api-Token=correct8 port=2525", script);
+    queue(&house, "s@x.y");
+    let mut kept = send(&house);
+    for folder in ["queue", "failed"] {
+        let names = house.names(folder);
+        kept.extend(names.iter().map(|name| read(&house, &format!("queue/{folder}/{name}"))));
+    }
+    assert!(kept.contains("user=u@x pass=[secret] api-Token=[secret] port=2525"), "{kept}");
+    for secret in ["correct", "jb3JyZWN0"] {
+        assert!(!kept.contains(secret), "{secret}: {kept}");
+    }
+}
+
+#[test]
 fn only_those_who_still_wait_are_in_the_file() {
     let house = house("", "cat <&3 >$(dirname \"$0\")/message; exit 1");
     queue(&house, "s@x.y");
