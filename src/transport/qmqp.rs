@@ -3,12 +3,14 @@
 //!
 //! Opened by `dialer`, over TLS too. The message goes out as it is stored, with LF line ends.
 
-use std::fmt;
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
+use std::{fmt, future};
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
 use super::smtp::limit;
@@ -76,7 +78,8 @@ impl Session {
         let lost = || (Phase::Data, Cause::Broke("connection has had its message".to_owned()));
         let mut stream = self.stream.take().ok_or_else(lost)?;
         let within = |limit: Duration| self.step_limit.map_or(limit, |own| own.min(limit));
-        let written = write(&mut stream, mail, within(limit::BLOCK)).await;
+        let mut heard = Vec::new();
+        let written = write(&mut stream, mail, within(limit::BLOCK), &mut heard).await;
         self.unanswered = written.is_ok();
         let wait = match &written {
             Ok(()) => within(limit::FINAL_DOT),
@@ -84,7 +87,7 @@ impl Session {
             // The server may have said why.
             Err(_) => limit::PARTING,
         };
-        let answer = match timeout(wait, read(&mut stream)).await {
+        let answer = match timeout(wait, read(&mut stream, heard)).await {
             Ok(answer) => answer,
             Err(_) => Err((Phase::Answer, Cause::TimedOut)),
         };
@@ -110,10 +113,12 @@ impl Answer {
     }
 }
 
+/// Writes the message; the server has no word to say before it is out whole, and what it says all the same is `heard`.
 async fn write(
     stream: &mut Box<dyn Stream>,
     mail: &Mail<'_>,
     limit: Duration,
+    heard: &mut Vec<u8>,
 ) -> Result<(), (Phase, Cause)> {
     let mut envelope = b",".to_vec();
     netstring(&mut envelope, mail.sender.as_str());
@@ -137,7 +142,26 @@ async fn write(
         at += length as u64;
         send(stream, block, limit).await?;
     }
+    listen(stream, heard).await;
+    if !heard.is_empty() {
+        let sentence = "server answered before the message was out";
+        return Err((Phase::Data, Cause::Broke(sentence.to_owned())));
+    }
     send(stream, &envelope, limit).await
+}
+
+/// Reads what is there, without waiting. What breaks shows again when the answer is read.
+async fn listen(stream: &mut Box<dyn Stream>, heard: &mut Vec<u8>) {
+    // Writes that never wait give the runtime no chance to see what has arrived.
+    tokio::task::yield_now().await;
+    let mut bytes = [0; 512];
+    let mut buffer = ReadBuf::new(&mut bytes);
+    future::poll_fn(|cx| {
+        let _ = Pin::new(&mut *stream).poll_read(cx, &mut buffer);
+        Poll::Ready(())
+    })
+    .await;
+    heard.extend_from_slice(buffer.filled());
 }
 
 fn netstring(out: &mut Vec<u8>, text: &str) {
@@ -162,13 +186,14 @@ async fn send(
     }
 }
 
-/// Reads the answer, a netstring, and no further.
-async fn read(stream: &mut Box<dyn Stream>) -> Result<Answer, (Phase, Cause)> {
+/// Reads the answer, a netstring, of which this much is here. It is the only thing to be said: more would leave open which
+/// is meant.
+async fn read(stream: &mut Box<dyn Stream>, mut bytes: Vec<u8>) -> Result<Answer, (Phase, Cause)> {
     let broke = |sentence: String| (Phase::Answer, Cause::Broke(sentence));
-    let mut bytes = Vec::new();
     loop {
         match parse(&bytes) {
-            Ok(Some(answer)) => return Ok(answer),
+            Ok(Some((answer, []))) => return Ok(answer),
+            Ok(Some(_)) => return Err(broke("server sent more than an answer".to_owned())),
             Ok(None) => {}
             Err(flaw) => return Err(broke(flaw)),
         }
@@ -186,8 +211,8 @@ async fn read(stream: &mut Box<dyn Stream>) -> Result<Answer, (Phase, Cause)> {
     }
 }
 
-/// `Ok(None)` while the netstring is not whole.
-fn parse(bytes: &[u8]) -> Result<Option<Answer>, String> {
+/// The answer and what stands behind it; `Ok(None)` while the netstring is not whole.
+fn parse(bytes: &[u8]) -> Result<Option<(Answer, &[u8])>, String> {
     let shown = || String::from_utf8_lossy(&bytes[..bytes.len().min(60)]).into_owned();
     let foreign = || format!("server does not speak QMQP: {:?}", shown());
     let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -209,9 +234,9 @@ fn parse(bytes: &[u8]) -> Result<Option<Answer>, String> {
     }
     let text = || String::from_utf8_lossy(&content[1..]).into_owned();
     match content.first() {
-        Some(b'K') => Ok(Some(Answer::Taken(text()))),
-        Some(b'Z') => Ok(Some(Answer::Later(text()))),
-        Some(b'D') => Ok(Some(Answer::Refused(text()))),
+        Some(b'K') => Ok(Some((Answer::Taken(text()), &end[1..]))),
+        Some(b'Z') => Ok(Some((Answer::Later(text()), &end[1..]))),
+        Some(b'D') => Ok(Some((Answer::Refused(text()), &end[1..]))),
         _ => Err(foreign()),
     }
 }
@@ -226,9 +251,11 @@ mod tests {
         for length in 0..whole.len() {
             assert_eq!(parse(&whole[..length]), Ok(None), "{length}");
         }
-        assert_eq!(parse(whole), Ok(Some(Answer::Taken("ok 1234 qp 56".to_owned()))));
-        assert_eq!(parse(b"1:Z,more"), Ok(Some(Answer::Later(String::new()))));
-        assert_eq!(parse(b"3:D\xff\n,"), Ok(Some(Answer::Refused("\u{fffd}\n".to_owned()))));
+        let ok = Answer::Taken("ok 1234 qp 56".to_owned());
+        assert_eq!(parse(whole), Ok(Some((ok, &b""[..]))));
+        assert_eq!(parse(b"1:Z,more"), Ok(Some((Answer::Later(String::new()), &b"more"[..]))));
+        let odd = Answer::Refused("\u{fffd}\n".to_owned());
+        assert_eq!(parse(b"3:D\xff\n,"), Ok(Some((odd, &b""[..]))));
     }
 
     #[test]

@@ -120,8 +120,17 @@ fn the_first_letter_of_the_answer_is_the_verdict() {
 
 #[test]
 fn an_answer_that_is_none_is_never_taken_for_a_yes() {
-    for bytes in ["", "3:Kok", "3:Kokx", "0:,", "3:xok,", "Kok\n", "250 ok\r\n", "9999999999:Kok,"]
-    {
+    for bytes in [
+        "",
+        "3:Kok",
+        "3:Kokx",
+        "0:,",
+        "3:xok,",
+        "Kok\n",
+        "250 ok\r\n",
+        "9999999999:Kok,",
+        "3:Kok,3:Dno,",
+    ] {
         let ran = send(&Netstrings::say(bytes), "s@x\na@x\n\nhi\n").exit(11);
         assert!(ran.stderr.starts_with("qmqp: Failed: "), "{bytes}: {}", ran.stderr);
         assert!(
@@ -129,6 +138,27 @@ fn an_answer_that_is_none_is_never_taken_for_a_yes() {
             "{bytes}: {}",
             ran.stderr
         );
+    }
+}
+
+#[test]
+fn an_answer_before_the_message_is_out_can_only_refuse() {
+    // More than the buffers between them hold: the client cannot be done when it hears.
+    let long = format!("s@x\na@x\n\n{}", "line of text\n".repeat(1_000_000));
+    for (early, code, said) in [
+        ("3:Kok,", 11, "server answered before the message was out"),
+        ("3:Dno,", 35, "no"),
+        ("5:Zbusy,", 16, "busy"),
+    ] {
+        let listener = Listener::start(move |_, mut stream: Stream| {
+            let _ = stream.send(early.as_bytes());
+            let _ = netstring(&mut stream);
+            stream.close();
+            stream.rest();
+        });
+        let port = format!("--port={}", listener.port());
+        let ran = qmqp(&House::new(), &[&port], &long).exit(code);
+        assert!(ran.stderr.ends_with(&format!("{said}\n")), "{early}: {}", ran.stderr);
     }
 }
 
