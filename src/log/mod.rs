@@ -10,6 +10,7 @@ mod sink;
 mod veil;
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt::Display;
 use std::path::Path;
 use std::time::Duration;
@@ -33,6 +34,8 @@ pub(crate) struct Log {
     pub(crate) salt: std::hash::RandomState,
     pub(crate) clock: Clock,
     pub(crate) manager: Manager,
+    /// Events that nobody took, and that were not told of yet.
+    pub(crate) missed: Cell<u64>,
 }
 
 /// How a recipient was reached.
@@ -57,14 +60,33 @@ pub(crate) enum Bounce {
 }
 
 impl Log {
+    /// Writes an event behind the number of those that nobody took.
+    fn write(&self, event: Event) {
+        let missed = self.missed.get();
+        let heard = (missed == 0 || self.lost(missed)) && self.pass(event);
+        self.missed.set(match (heard, self.missed.get()) {
+            (true, _) => 0,
+            (false, missed) => missed + 1,
+        });
+    }
+
+    /// Whoever reads the log took so many events less than there were.
+    pub(crate) fn lost(&self, count: u64) -> bool {
+        let told = self.pass(Event::new(Severity::Warning, "log-lost").with("count", count));
+        if told {
+            self.missed.set(0);
+        }
+        told
+    }
+
     /// The only way to the sink, so that nothing gets past `addresses`.
-    fn write(&self, mut event: Event) {
+    fn pass(&self, mut event: Event) -> bool {
         for text in event.texts() {
             if let Cow::Owned(veiled) = self.addresses.veil(text, &self.salt) {
                 *text = veiled;
             }
         }
-        self.sink.write(self.format, &event, (self.clock)().seconds);
+        self.sink.write(self.format, &event, (self.clock)().seconds)
     }
 
     fn note(&self, name: &'static str, line: impl Display) {
@@ -343,33 +365,4 @@ impl Log {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::cell::RefCell;
-    use std::ffi::OsStr;
-
-    use super::*;
-    use crate::mail::linear::{addresses, assert_linear};
-    use crate::mail::{DeliveryRequest, Protocol, Recipients, ReversePath};
-
-    #[test]
-    fn a_message_to_many_is_logged_in_linear_time() {
-        let log = Log {
-            sink: Sink::Stream(RefCell::new(Box::new(std::io::sink()))),
-            format: Format::Classic,
-            addresses: Addresses::Hashed,
-            salt: std::hash::RandomState::new(),
-            clock: || Moment { seconds: 0, micros: 0, pid: 1 },
-            manager: Manager::default(),
-        };
-        let id = QueueId::parse(OsStr::new("1.2")).unwrap();
-        let remote = Remote::new("h", Protocol::Smtp);
-        assert_linear(5_000, |count| {
-            let envelope = Envelope {
-                sender: ReversePath::Null,
-                recipients: Recipients::new(addresses(count)).unwrap(),
-                request: DeliveryRequest::default(),
-            };
-            log.attempt(&id, &remote, &envelope, &[]);
-        });
-    }
-}
+mod tests;

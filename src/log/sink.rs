@@ -35,8 +35,9 @@ pub(crate) enum Sink {
 const MAIL: u8 = 2 << 3;
 
 impl Sink {
-    /// Writes an event at `seconds` since 1970. Losing the log is no reason to lose mail: errors are ignored.
-    pub(super) fn write(&self, format: Format, event: &Event, seconds: u64) {
+    /// Writes an event at `seconds` since 1970, and never waits for whoever reads it. Losing the log is no reason to
+    /// lose mail, so all that an error does is to make this false.
+    pub(super) fn write(&self, format: Format, event: &Event, seconds: u64) -> bool {
         let lines = match format {
             Format::Json => vec![event.json(&timestamp(seconds))],
             Format::Classic if event.classic.is_empty() => vec![event.to_string()],
@@ -46,22 +47,19 @@ impl Sink {
             Self::Stream(out) => {
                 let mut out = out.borrow_mut();
                 let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
-                let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+                out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
             }
             Self::Syslog { socket, path, pid } => {
                 let priority = MAIL | event.severity as u8;
-                for line in lines {
+                lines.iter().all(|line| {
                     let line = format!("<{priority}>nullmailer-send[{pid}]: {line}");
+                    let send = || socket.send(line.as_bytes()).is_ok();
                     // A log daemon that was started anew listens on a new socket of that name.
-                    if socket.send(line.as_bytes()).is_err() && socket.connect(path).is_ok() {
-                        let _ = socket.send(line.as_bytes());
-                    }
-                }
+                    send() || (socket.connect(path).is_ok() && send())
+                })
             }
             Self::Journal(socket) => {
-                for line in lines {
-                    let _ = socket.send(&journal_entry(event, &line));
-                }
+                lines.iter().all(|line| socket.send(&journal_entry(event, line)).is_ok())
             }
         }
     }

@@ -18,6 +18,7 @@ pub(crate) mod newaliases;
 pub(crate) mod nullmailer;
 mod one_message;
 mod options;
+mod outlet;
 mod process;
 pub(crate) mod protocol;
 pub(crate) mod queue;

@@ -1,6 +1,6 @@
 //! What a role knows of its own process: folders, clock, zone, caller.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::OsStr;
 use std::hash::RandomState;
 use std::io::{self, Write};
@@ -176,5 +176,6 @@ pub(crate) fn stream_log(out: Box<dyn Write>) -> Log {
         salt: RandomState::new(),
         clock: moment,
         manager: Manager::default(),
+        missed: Cell::default(),
     }
 }

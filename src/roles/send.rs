@@ -4,7 +4,6 @@
 //! end it after the delivery that runs, within ten seconds. As process 1, the only one of a container, it takes care
 //! of orphans, and does not start where nothing could ever be delivered.
 
-use std::io;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,6 +15,7 @@ use tokio::task::LocalSet;
 use tokio::time::timeout;
 
 use super::bell::Bell;
+use super::outlet::Outlet;
 use super::{process, reception, sandbox};
 use crate::config::Settings;
 use crate::delivery::{Engine, Query, RemoteStatus, Status, Wake};
@@ -60,7 +60,8 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
         other => other,
     };
     let queue = spool.queue();
-    let mut log = process::open_log(&submitter, Box::new(io::stdout()))?;
+    let outlet = Outlet::default();
+    let mut log = process::open_log(&submitter, Box::new(outlet.clone()))?;
     log.manager = process::manager();
     log.started(env!("CARGO_PKG_VERSION"), spool.root());
     for mistake in submitter.directories.environment.mistakes() {
@@ -73,7 +74,7 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
         ));
     }
     let taker = (submitter.clone(), spool.clone());
-    let aside = Rc::new(process::open_log(&submitter, Box::new(io::stdout()))?);
+    let aside = Rc::new(process::open_log(&submitter, Box::new(outlet.clone()))?);
     // Mail still comes by the other ways.
     let listener = reception::open(handed_over, &submitter.directories.sockets, &log);
     let listener = listener.inspect_err(|error| log.caution(&format_args!("{error:#}"))).ok();
@@ -83,6 +84,7 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
     let runtime = sys::runtime()
         .map_err(|error| Failure::new(Exit::OsErr, format_args!("cannot start: {error}")))?;
     let ended = LocalSet::new().block_on(&runtime, async {
+        tokio::task::spawn_local(outlet.clone().empty());
         let (wakes, inbox) = mpsc::channel(16);
         let door = Rc::new(watch::Sender::new(false));
         let mut bell = Bell::new(spool, wakes.clone(), Rc::clone(&aside));
@@ -111,6 +113,7 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
     });
     // A name look-up that hangs in its thread must not hold up the end.
     runtime.shutdown_background();
+    outlet.finish();
     match ended {
         Ok(Ok(())) => Ok(Exit::Ok),
         Ok(Err(lost)) => Err(lost.into()),

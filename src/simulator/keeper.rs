@@ -101,6 +101,7 @@ fn log(world: &Rc<World>) -> Log {
         salt: std::hash::RandomState::new(),
         clock: world::clock,
         manager: Manager::default(),
+        missed: std::cell::Cell::default(),
     }
 }
 

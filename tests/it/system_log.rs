@@ -1,7 +1,12 @@
-//! `logto` = syslog and journal: what arrives there, from a daemon that sees our sockets in the place of the system's.
+//! Where the log goes: `logto` = syslog and journal, for a daemon that sees our sockets in the place of the system's; and a
+//! reader of stdout that has stopped reading.
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::house::{House, run};
 use crate::smarthost::Sink;
@@ -69,4 +74,53 @@ fn the_journal_gets_each_event_with_its_fields() {
     ] {
         assert!(lines.contains(&field), "{field} is not in {lines:?}");
     }
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_up_no_mail_and_tells_what_it_has_missed() {
+    let sink = Sink::new();
+    let house = House::new();
+    house.control("remotes", &sink.remote("")).control("pausetime", "1h");
+    let mut daemon = house.command("nullmailer-send").spawn().unwrap();
+    // Each has some hundred KiB of lines: together they are more than a pipe holds, and what is kept for it.
+    let names = (0..1000).map(|nth| format!("user{nth}{}@x.example\n", "x".repeat(80)));
+    let to = names.collect::<Vec<_>>().concat();
+    for _ in 0..8 {
+        house.run("nullmailer-queue", [""; 0], format!("a@b.c\n{to}\nx\n")).success();
+    }
+    // A server takes a thousand at once, and as many as it is given.
+    while sink.wait_for(1).iter().map(|one| one.recipients.len()).sum::<usize>() < 8000 {
+        std::thread::yield_now();
+    }
+    let mut lines = BufReader::new(daemon.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let pid = Pid::from_raw(daemon.id().try_into().unwrap());
+    // Now somebody reads, and something happens now and then.
+    let mut found = |start: &str| {
+        let mut next = |nth| {
+            if nth % 500 == 0 {
+                kill(pid, Signal::SIGUSR1).unwrap();
+            }
+            lines.next().filter(|line| line.starts_with(start))
+        };
+        (1..).find_map(&mut next).unwrap()
+    };
+    let lost = found("log-lost count=");
+    assert!(lost.split_once('=').unwrap().1.parse::<u64>().unwrap() > 0, "{lost}");
+    found("status due=0");
+    kill(pid, Signal::SIGTERM).unwrap();
+    assert_eq!(lines.last().unwrap(), "stopped queued=0");
+    assert!(daemon.wait().unwrap().success());
+}
+
+#[test]
+fn a_daemon_whose_log_nobody_reads_ends_when_it_is_told_to() {
+    let house = House::new();
+    house.control("remotes", "127.0.0.1 smtp --port=1\n").control("pausetime", "1h");
+    let mut daemon = house.command("nullmailer-send").spawn().unwrap();
+    let pid = Pid::from_raw(daemon.id().try_into().unwrap());
+    let long = format!("a@b.c\n{}\nx\n", format!("{}@x.example\n", "x".repeat(880)).repeat(3000));
+    house.run("nullmailer-queue", [""; 0], long).success();
+    run(house.command("nullmailer").arg("health"), "").success();
+    kill(pid, Signal::SIGTERM).unwrap();
+    assert!(daemon.wait().unwrap().success());
 }

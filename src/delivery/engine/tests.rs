@@ -48,6 +48,7 @@ fn scans(watched: bool) -> usize {
         salt: std::hash::RandomState::new(),
         clock,
         manager: Manager::default(),
+        missed: std::cell::Cell::default(),
     };
     let stamp = Stamp { seconds: 1, pid: 3 };
     let submitter =
