@@ -113,6 +113,11 @@ fn assert_answer(answer: &str) {
     }
 }
 
+/// A client of the daemon's socket, up to what is in the queue then.
+pub fn submission(data: &[u8]) {
+    let _ = crate::submit::fuzz::submission(data);
+}
+
 /// Replies of a server: the same however their bytes arrive.
 pub fn smtp_framing(data: &[u8]) {
     crate::transport::fuzz::framing(data);

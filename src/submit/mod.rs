@@ -9,6 +9,8 @@ mod broom;
 mod client;
 mod desk;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod grammar;
 mod places;
 mod program;
