@@ -11,7 +11,7 @@ use crate::activation::start;
 use crate::daemon::Daemon;
 use crate::house::{House, has, is_root, run};
 use crate::smarthost::Sink;
-use crate::socket::{MAIL, Open};
+use crate::socket::{MAIL, Open, wire};
 
 /// Somebody of uid 54322 who holds so many places, and on every connection, or on those beyond them, passes such a
 /// socket.
@@ -141,4 +141,32 @@ fn descriptors_that_come_while_it_runs_hold_nobody_up() {
     poisoner.goes_on();
     assert_eq!(poisoner.says(), 20);
     all_is_well(open, &sink);
+}
+
+#[test]
+fn the_thread_that_delivers_never_has_a_client_of_the_socket_in_its_hands() {
+    if !is_root() || !has("strace") {
+        return;
+    }
+    let open = Open::new();
+    let trace = open.house.path("trace");
+    let mut strace = Command::new("strace");
+    // Without -f: the first thread, and no other.
+    strace.args(["-yy", "-e", "trace=network,read,write,close", "-o"]).arg(&trace);
+    strace.arg("-p").arg(open.daemon.id().to_string());
+    let mut strace = strace.stderr(Stdio::piped()).spawn().unwrap();
+    let mut attached = String::new();
+    BufReader::new(strace.stderr.as_mut().unwrap()).read_line(&mut attached).unwrap();
+    assert!(attached.contains("attached"), "{attached}");
+    for text in [wire(MAIL), wire("a@b.c\n"), b"x\n".to_vec(), Vec::new()] {
+        open.talk(&text);
+    }
+    open.daemon.wait_for_lines("submitted id=", 1);
+    open.daemon.wait_for_lines("not-submitted uid=", 3);
+    assert!(open.daemon.stop().success());
+    strace.wait().unwrap();
+    let calls = fs::read_to_string(trace).unwrap();
+    assert!(calls.contains("not-submitted uid="), "{calls}");
+    let wrong = |line: &&str| line.contains("submit\"") || line.starts_with("accept");
+    assert_eq!(calls.lines().find(wrong), None);
 }
