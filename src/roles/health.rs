@@ -34,21 +34,17 @@ pub(super) fn run(call: &Call, options: &ArgMatches) -> Result<Exit, Failure> {
         complain(&call.name, &mistake);
     }
     let given = options.get_one::<Duration>("max-age").copied();
-    let spool = Spool::at(&directories.spool);
-    match look(&spool, &directories, given) {
+    match look(&directories, given) {
         Ok(line) => about::print(&line),
         Err(flaw) => Err(Failure::new(Exit::Unhealthy, format_args!("unhealthy: {flaw}"))),
     }
 }
 
 /// One line, whether it is well or not.
-fn look(
-    spool: &Spool,
-    directories: &Directories,
-    max_age: Option<Duration>,
-) -> Result<String, String> {
+fn look(directories: &Directories, max_age: Option<Duration>) -> Result<String, String> {
     let control = &directories.control();
     let sentence = |error: Error| error.to_string();
+    let spool = Spool::at(&directories.spool).map_err(|error| error.to_string())?;
     if !spool.is_listened() {
         return Err(format!("no daemon listens on {}", spool.trigger().display()));
     }

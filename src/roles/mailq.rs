@@ -17,7 +17,7 @@ use crate::role::{Call, Privilege};
 use crate::spool::{QueueId, Spool};
 
 pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
-    let spool = Spool::at(&process::directories(call.privilege).spool);
+    let spool = Spool::at(&process::directories(call.privilege).spool)?;
     let zone = match call.privilege {
         Privilege::None => process::time_zone(),
         Privilege::SetUid => process::machine_time_zone(),

@@ -61,7 +61,7 @@ Try nullmailer --help, or --help with any of the names.
 }
 
 fn flush(call: &Call) -> Result<Exit, Failure> {
-    let spool = Spool::at(&process::directories(call.privilege).spool);
+    let spool = Spool::at(&process::directories(call.privilege).spool)?;
     if spool.flush() {
         return Ok(Exit::Ok);
     }

@@ -2,14 +2,13 @@
 //!
 //! Called by the daemon, which holds the spool's lock and works on a message in one place at a time.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 use super::id::TAILS;
-use super::{Error, History, Identity, QueueId, Spool, sync_dir};
+use super::{Error, History, Identity, QueueId, Spool};
 use crate::mail::{Address, Envelope, Printable, Recipients, ReversePath};
-use crate::sys::{self, O_NOFOLLOW, O_NONBLOCK};
 
 /// A message of the queue, open for reading.
 #[derive(Debug)]
@@ -50,24 +49,18 @@ impl Spool {
         let path = self.queue().join(id.as_str());
         let error = |source: io::Error| match source.kind() {
             io::ErrorKind::NotFound => Unusable::Gone,
-            _ => Unusable::Error(Error::reading(&path, source)),
+            _ => Unusable::Error(Error::reading(&path, source, self.uid())),
         };
         let malformed = |flaw: &str| Unusable::Malformed(flaw.to_owned());
-        // Not through a planted link, and without waiting for the other end of a FIFO.
-        let file =
-            match OpenOptions::new().read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(&path) {
-                Err(source) if source.raw_os_error() == Some(sys::ELOOP) => {
-                    return Err(malformed("is a symbolic link"));
-                }
-                Err(source) if source.raw_os_error() == Some(sys::ENXIO) => {
-                    return Err(malformed("is not a file"));
-                }
-                other => other.map_err(error)?,
-            };
+        let queue = self
+            .queue_folder()
+            .map_err(|source| Unusable::Error(Error::reading(&self.queue(), source, self.uid())))?;
+        let file = queue.read(id.as_str()).map_err(|source| match queue.stat(id.as_str()) {
+            Ok(there) if there.is_symlink() => malformed("is a symbolic link"),
+            Ok(there) if !there.is_file() => malformed("is not a file"),
+            _ => error(source),
+        })?;
         let meta = file.metadata().map_err(error)?;
-        if !meta.is_file() {
-            return Err(malformed("is not a file"));
-        }
         let mut reader = BufReader::new(&file);
         let mut offset = 0;
         let mut line = |at: usize| -> Result<Option<Vec<u8>>, Unusable> {
@@ -109,9 +102,9 @@ impl Spool {
     pub(crate) fn remove(&self, entry: &Entry) -> Result<(), Error> {
         let there = self.identify(&entry.id)?;
         if there.is_some_and(|there| there.is_same_file(&entry.identity)) {
-            let path = self.queue().join(entry.id.as_str());
-            match fs::remove_file(&path) {
+            match self.queue_folder().and_then(|queue| queue.remove(entry.id.as_str())) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    let path = self.queue().join(entry.id.as_str());
                     return Err(Error::at("remove", &path)(error));
                 }
                 _ => {}
@@ -123,25 +116,25 @@ impl Spool {
 
     /// Gives a file that has another message's name one that no message has had; returns it.
     pub(crate) fn rename_apart(&self, id: &QueueId) -> Result<QueueId, Error> {
-        let queue = self.queue();
-        let from = queue.join(id.as_str());
+        let from = self.queue().join(id.as_str());
+        let failed = |error| Error::at("rename", &from)(error);
+        let queue = self.queue_folder().map_err(failed)?;
         let mut stamp = id.stamp();
         if stamp.seconds == 0 {
-            let meta = fs::symlink_metadata(&from).map_err(Error::at("rename", &from))?;
-            stamp.seconds = meta.mtime().unsigned_abs();
+            stamp.seconds = queue.glance(id.as_str()).map_err(failed)?.mtime.unsigned_abs();
         }
         let mut turns = 0..TAILS;
         loop {
             let name = self.reserve(stamp)?;
-            match sys::move_file(&from, &queue.join(name.id().as_str())) {
+            match queue.move_to(id.as_str(), &queue, name.id().as_str()) {
                 Ok(()) => {
                     // What is written under the new name must not be found without the file.
-                    sync_dir(&queue)?;
+                    queue.sync().map_err(Error::at("sync", &self.queue()))?;
                     return Ok(name.id().clone());
                 }
                 Err(error)
                     if error.kind() == io::ErrorKind::AlreadyExists && turns.next().is_some() => {}
-                Err(error) => return Err(Error::at("rename", &from)(error)),
+                Err(error) => return Err(failed(error)),
             }
         }
     }
@@ -248,6 +241,7 @@ impl std::fmt::Display for Unusable {
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;
+    use std::fs;
     use std::os::unix::fs::symlink;
 
     use super::*;

@@ -2,13 +2,11 @@
 //!
 //! Called by the daemon. Nothing there is ever replaced: a file whose name is taken gets a number behind it.
 
-use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
 
-use super::{Entry, Error, Identity, QueueId, Spool, journal, sync_dir};
-use crate::sys;
+use super::{Entry, Error, Identity, QueueId, Spool};
+use crate::sys::Folder;
 
 /// So many files of one name are kept.
 const NAMES: u32 = 10_000;
@@ -40,20 +38,22 @@ impl Spool {
 
     fn move_aside(&self, id: &QueueId, file: &Identity) -> Result<QueueId, Error> {
         let from = self.queue().join(id.as_str());
+        let stuck = |error| Error::at("move to failed", &from)(error);
+        let queue = self.queue_folder().map_err(stuck)?;
+        let failed = self.failed_folder().map_err(stuck)?;
         for nth in 0..NAMES {
             let name = id.numbered(nth);
-            let to = self.failed().join(name.as_str());
             let journal_fits =
                 !self.has_journal(&name) || nth == 0 && self.has_journal_of(id, file);
-            if !journal_fits || to.symlink_metadata().is_ok() {
+            if !journal_fits || failed.has(name.as_str()) {
                 continue;
             }
             if nth > 0 {
                 self.copy_kept(id, &name, file)?;
             }
-            match sys::move_file(&from, &to) {
+            match queue.move_to(id.as_str(), &failed, name.as_str()) {
                 Ok(()) => {
-                    sync_dir(&self.failed())?;
+                    failed.sync().map_err(Error::at("sync", &self.failed()))?;
                     if nth == 0 {
                         self.keep_only_sent(id, file);
                     } else {
@@ -66,12 +66,12 @@ impl Spool {
                         self.forget_journal(&name);
                     }
                     if error.kind() != io::ErrorKind::AlreadyExists {
-                        return Err(Error::at("move to failed", &from)(error));
+                        return Err(stuck(error));
                     }
                 }
             }
         }
-        Err(Error::at("move to failed", &from)(io::ErrorKind::AlreadyExists.into()))
+        Err(stuck(io::ErrorKind::AlreadyExists.into()))
     }
 
     /// For a file that lies in `failed/` under the name of its journal: drops from that what it does not keep. False
@@ -83,11 +83,9 @@ impl Spool {
             return true;
         }
         // The full journal only means that nobody is tried again by moving the file back.
-        let new = self.write_kept(id, &kept.text);
-        let replace = |new: PathBuf| {
-            fs::rename(&new, self.journal(id)).inspect_err(|_| drop(fs::remove_file(&new)))
-        };
-        new.and_then(replace).is_ok()
+        let replace =
+            |tmp: &Folder, new: &str| tmp.replace(new, &self.status_folder()?, id.as_str());
+        self.write_kept(id, &kept.text, replace).is_ok()
     }
 
     /// Begins a journal for the name that the file is about to get in `failed/`: before the move, so that there is
@@ -96,12 +94,13 @@ impl Spool {
         let Some(kept) = self.kept(id, file).filter(|kept| !kept.text.is_empty()) else {
             return Ok(());
         };
-        let path = self.journal(name);
-        let new = self.write_kept(name, &kept.text).map_err(Error::at("write", &path))?;
-        sys::move_file(&new, &path)
-            .inspect_err(|_| drop(fs::remove_file(&new)))
-            .map_err(Error::at("write", &path))?;
-        sync_dir(&self.status())
+        let publish = |tmp: &Folder, new: &str| {
+            let status = self.status_folder()?;
+            tmp.move_to(new, &status, name.as_str())?;
+            status.sync()
+        };
+        let written = self.write_kept(name, &kept.text, publish);
+        written.map_err(Error::at("write", &self.journal(name)))
     }
 
     /// Who was served, and what the sender asked for: moving the file back to `queue/` tries the others again, from
@@ -110,7 +109,7 @@ impl Spool {
         if !self.has_journal_of(id, file) {
             return None;
         }
-        let whole = io::read_to_string(journal::open(&self.journal(id)).ok()?).ok()?;
+        let whole = io::read_to_string(self.open_journal(id).ok()?).ok()?;
         let is_kept = |line: &&str| match line.split_once('\t') {
             Some(("request", asked)) => !asked.is_empty(),
             Some((_, event)) => event.starts_with("sent\t"),
@@ -126,32 +125,39 @@ impl Spool {
         Some(Kept { text, is_less })
     }
 
-    /// Writes a new journal beside the journals; returns where.
-    fn write_kept(&self, name: &QueueId, text: &str) -> io::Result<PathBuf> {
-        let new = self.tmp().join(format!("{name}.status"));
-        // Never through a link or over somebody's file.
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new);
-        let written = file.and_then(|mut file| {
+    /// Writes a new journal beside the journals, and has it moved to them.
+    fn write_kept(
+        &self,
+        name: &QueueId,
+        text: &str,
+        publish: impl FnOnce(&Folder, &str) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let (tmp, new) = (self.tmp_folder()?, format!("{name}.status"));
+        // Never over somebody's file.
+        let mut file = tmp.create(&new, 0o600)?;
+        let write = || {
             self.queue_owner().map_err(io::Error::other)?.adopt(&file)?;
             file.write_all(text.as_bytes())?;
-            file.sync_all()
-        });
-        written.inspect_err(|_| drop(fs::remove_file(&new))).map(|()| new)
+            file.sync_all()?;
+            publish(&tmp, &new)
+        };
+        write().inspect_err(|_| drop(tmp.remove(&new)))
     }
 
     /// Removes what lies in `failed/` for more than `lifetime` seconds at `now`; says how much.
     pub(crate) fn expire_failed(&self, lifetime: u64, now: i64) -> usize {
-        let entries = fs::read_dir(self.failed()).into_iter().flatten().flatten();
-        let old = entries.filter_map(|entry| {
-            let meta = entry.metadata().ok()?;
+        let Ok(failed) = self.failed_folder() else { return 0 };
+        let names = failed.names().into_iter().flatten().flatten();
+        let old = names.filter_map(|name| {
+            let meta = failed.stat(&name).ok()?;
             // ctime: the moment it was moved there, where mtime is the moment it was queued.
             let age = u64::try_from(now.saturating_sub(meta.ctime())).unwrap_or(0);
-            (age > lifetime).then(|| (entry, Identity::of(&meta)))
+            (age > lifetime).then(|| (name, Identity::of(&meta)))
         });
-        let removed = old.filter(|(entry, _)| fs::remove_file(entry.path()).is_ok());
+        let removed = old.filter(|(name, _)| failed.remove(name).is_ok());
         removed
-            .inspect(|(entry, file)| {
-                let Some(id) = QueueId::parse(&entry.file_name()) else { return };
+            .inspect(|(name, file)| {
+                let Some(id) = QueueId::parse(name) else { return };
                 // A copy of it that was put back into the queue has need of the journal.
                 let back = self.identify(&id).ok().flatten();
                 if !back.is_some_and(|back| self.has_journal_of(&id, &back)) {
@@ -164,6 +170,8 @@ impl Spool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::spool::Unusable;
 

@@ -90,8 +90,8 @@ impl Spool {
 
     /// Whether anything in the spool has the name. What cannot be seen is not known to have it.
     pub(super) fn is_taken(&self, id: &QueueId) -> bool {
-        let folders = [self.queue(), self.failed(), self.status()];
-        folders.iter().any(|folder| folder.join(id.as_str()).symlink_metadata().is_ok())
+        let folders = [self.queue_folder(), self.failed_folder(), self.status_folder()];
+        folders.iter().flatten().any(|folder| folder.has(id.as_str()))
     }
 }
 

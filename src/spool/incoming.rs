@@ -3,15 +3,14 @@
 //! Called by `submit` for every way in, and by the daemon for bounces. It creates files in `tmp/`,
 //! publishes them in `queue/`, and touches nothing else.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use super::id::{Reserved, TAILS};
-use super::{Entry, Error, Event, Identity, QueueId, Spool, Stamp, sync_dir, trigger};
+use super::{Entry, Error, Event, Identity, QueueId, Spool, Stamp, trigger};
 use crate::mail::{DeliveryRequest, Envelope};
-use crate::sys;
+use crate::sys::{self, Folder};
 
 /// A message under `tmp/`. It is not mail yet: dropping it removes the file. The name that it will have in the
 /// queue is chosen when it is begun.
@@ -23,9 +22,9 @@ pub(crate) struct Incoming<'a> {
     spool: &'a Spool,
     stamp: Stamp,
     name: Reserved,
-    /// `tmp/` itself for a file without a name.
-    tmp: PathBuf,
-    named: bool,
+    tmp: Folder,
+    /// Its name there, if it has one.
+    tmp_name: Option<String>,
     file: io::BufWriter<File>,
     committed: bool,
 }
@@ -59,25 +58,28 @@ impl Spool {
     /// Starts a new message. Nothing of it is in the queue before [`Incoming::commit`].
     pub(crate) fn incoming(&self, stamp: Stamp) -> Result<Incoming<'_>, Error> {
         let owner = self.queue_owner()?;
-        self.start(stamp, owner, self.nameless(owner))
+        let tmp = self.tmp_folder().map_err(Error::at("open", &self.tmp()))?;
+        let nameless = tmp.create_nameless(owner.mode);
+        self.start(stamp, owner, tmp, nameless)
     }
 
     fn start(
         &self,
         stamp: Stamp,
         owner: super::Owner,
+        tmp: Folder,
         nameless: Option<File>,
     ) -> Result<Incoming<'_>, Error> {
-        let (tmp, file) = match nameless {
-            Some(file) => (self.tmp(), file),
-            None => self.named(owner, stamp)?,
+        let (tmp_name, file) = match nameless {
+            Some(file) => (None, file),
+            None => self.named(&tmp, owner, stamp).map(|(name, file)| (Some(name), file))?,
         };
         let incoming = Incoming {
             spool: self,
             stamp,
             name: self.reserve(stamp)?,
-            named: tmp != self.tmp(),
             tmp,
+            tmp_name,
             file: io::BufWriter::with_capacity(64 * 1024, file),
             committed: false,
         };
@@ -85,32 +87,30 @@ impl Spool {
         Ok(incoming)
     }
 
-    /// `None` where the system or the file system has no such files; or for an error, which the
-    /// attempt with a name will meet too.
-    fn nameless(&self, owner: super::Owner) -> Option<File> {
-        let flag = sys::O_TMPFILE.filter(|_| sys::can_name_files())?;
-        OpenOptions::new().write(true).custom_flags(flag).mode(owner.mode).open(self.tmp()).ok()
-    }
-
-    fn named(&self, owner: super::Owner, stamp: Stamp) -> Result<(PathBuf, File), Error> {
+    fn named(
+        &self,
+        tmp: &Folder,
+        owner: super::Owner,
+        stamp: Stamp,
+    ) -> Result<(String, File), Error> {
         let mut nth = 0;
         loop {
-            let tmp = self.tmp().join(match nth {
+            let name = match nth {
                 0 => stamp.pid.to_string(),
                 _ => format!("{}.{nth}", stamp.pid),
-            });
+            };
             // A new file always: another process of our pid (in another container, or long dead)
             // may have left or be writing one of this name.
-            match OpenOptions::new().write(true).create_new(true).mode(owner.mode).open(&tmp) {
+            match tmp.create(&name, owner.mode) {
                 Ok(file) => {
                     // It tells a daemon that starts, in whatever container, that we live.
                     let _ = file.try_lock();
-                    return Ok((tmp, file));
+                    return Ok((name, file));
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && nth < NAMES => {
                     nth += 1;
                 }
-                Err(error) => return Err(Error::at("create", &tmp)(error)),
+                Err(error) => return Err(Error::at("create", &self.tmp().join(name))(error)),
             }
         }
     }
@@ -119,17 +119,25 @@ impl Spool {
 impl Incoming<'_> {
     /// Root may write a spool that belongs to the mail user; the daemon must still be able to read.
     fn give_to(&self, owner: super::Owner) -> Result<(), Error> {
-        owner.adopt(self.file.get_ref()).map_err(Error::at("give away", &self.tmp))
+        owner.adopt(self.file.get_ref()).map_err(Error::at("give away", &self.path()))
+    }
+
+    /// Where it is being written: its name, or `tmp/` itself.
+    fn path(&self) -> PathBuf {
+        let tmp = self.spool.tmp();
+        self.tmp_name.as_ref().map_or(tmp.clone(), |name| tmp.join(name))
     }
 
     /// The message as it would be read from the queue, for a delivery before it is queued.
     pub(crate) fn entry(&mut self, envelope: Envelope) -> Result<Entry, Error> {
-        self.file.flush().map_err(Error::at("write", &self.tmp))?;
-        let file =
-            if self.named { File::open(&self.tmp) } else { sys::reopen(self.file.get_ref()) };
-        let file = file.map_err(Error::at("read", &self.tmp))?;
-        Entry::unqueued(self.name.id().clone(), envelope, file)
-            .map_err(Error::at("read", &self.tmp))
+        let path = self.path();
+        self.file.flush().map_err(Error::at("write", &path))?;
+        let file = match &self.tmp_name {
+            Some(name) => self.tmp.read(name),
+            None => sys::reopen(self.file.get_ref()),
+        };
+        file.and_then(|file| Entry::unqueued(self.name.id().clone(), envelope, file))
+            .map_err(Error::at("read", &path))
     }
 
     /// The name that it will have.
@@ -143,34 +151,36 @@ impl Incoming<'_> {
     /// What its sender asked of delivery, and what was delivered before, is kept before the message is
     /// in the queue.
     pub(crate) fn commit(mut self, prior: &Prior<'_>) -> Result<QueueId, Error> {
-        self.file.flush().map_err(Error::at("write", &self.tmp))?;
-        self.file.get_ref().sync_all().map_err(Error::at("sync", &self.tmp))?;
-        let queue = self.spool.queue();
-        let id = self.publish(prior)?;
+        let path = self.path();
+        self.file.flush().map_err(Error::at("write", &path))?;
+        self.file.get_ref().sync_all().map_err(Error::at("sync", &path))?;
+        let path = self.spool.queue();
+        let queue = self.spool.queue_folder().map_err(Error::at("open", &path))?;
+        let id = self.publish(&queue, prior)?;
         // The name must reach the disk before the caller is told "queued". If it does not, the
         // message must not be sent either: the caller will try again.
-        if let Err(error) = sync_dir(&queue) {
-            let _ = fs::remove_file(queue.join(id.as_str()));
+        if let Err(error) = queue.sync() {
+            let _ = queue.remove(id.as_str());
             self.spool.forget_journal(&id);
-            return Err(error);
+            return Err(Error::at("sync", &path)(error));
         }
         self.committed = true;
         #[cfg(test)]
-        super::simulated::queued(&queue.join(id.as_str()), self.stamp);
+        super::simulated::queued(&path.join(id.as_str()), self.stamp);
         // A tmp name that stays behind is a second link to queued mail; start-up clears it.
-        if self.named {
-            let _ = fs::remove_file(&self.tmp);
+        if let Some(name) = &self.tmp_name {
+            let _ = self.tmp.remove(name);
         }
         trigger::pull(self.spool);
         Ok(id)
     }
 
     /// Puts the message into `queue/` under the reserved name, or under another if that has been taken since.
-    fn publish(&mut self, prior: &Prior<'_>) -> Result<QueueId, Error> {
+    fn publish(&mut self, queue: &Folder, prior: &Prior<'_>) -> Result<QueueId, Error> {
         let mut turns = 0..TAILS;
         loop {
             let id = self.name.id();
-            match self.publish_as(id, prior) {
+            match self.publish_as(queue, id, prior) {
                 Ok(()) => return Ok(id.clone()),
                 Err(error)
                     if error.kind() == io::ErrorKind::AlreadyExists && turns.next().is_some() =>
@@ -185,31 +195,29 @@ impl Incoming<'_> {
         }
     }
 
-    fn publish_as(&self, id: &QueueId, prior: &Prior<'_>) -> io::Result<()> {
+    fn publish_as(&self, queue: &Folder, id: &QueueId, prior: &Prior<'_>) -> io::Result<()> {
         if self.spool.is_taken(id) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         if prior.is_empty() {
-            return self.link(id);
+            return self.link(queue, id);
         }
         let file = Identity::of(&self.file.get_ref().metadata()?);
         self.spool.begin_journal(id, &file, prior)?;
-        self.link(id).inspect_err(|_| self.spool.forget_journal(id))
+        self.link(queue, id).inspect_err(|_| self.spool.forget_journal(id))
     }
 
     /// link(2), not rename(2): it fails rather than replace another message.
-    fn link(&self, id: &QueueId) -> io::Result<()> {
-        let queued = self.spool.queue().join(id.as_str());
-        if self.named {
-            fs::hard_link(&self.tmp, queued)
-        } else {
-            sys::name_file(self.file.get_ref(), &queued)
+    fn link(&self, queue: &Folder, id: &QueueId) -> io::Result<()> {
+        match &self.tmp_name {
+            Some(name) => self.tmp.link(name, queue, id.as_str()),
+            None => queue.name_file(self.file.get_ref(), id.as_str()),
         }
     }
 
     /// Turns an error of writing to `self` into ours, with the path.
     pub(crate) fn write_error(&self, source: io::Error) -> Error {
-        Error::Io { verb: "write", path: self.tmp.clone(), source }
+        Error::Io { verb: "write", path: self.path(), source }
     }
 }
 
@@ -225,14 +233,16 @@ impl Write for Incoming<'_> {
 
 impl Drop for Incoming<'_> {
     fn drop(&mut self) {
-        if self.named && !self.committed {
-            let _ = fs::remove_file(&self.tmp);
+        if let Some(name) = self.tmp_name.as_ref().filter(|_| !self.committed) {
+            let _ = self.tmp.remove(name);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::mail::{Address, Recipients, ReversePath};
 
@@ -318,7 +328,8 @@ mod tests {
 
     /// As on a system without nameless files.
     fn named(spool: &Spool) -> Incoming<'_> {
-        spool.start(STAMP, spool.queue_owner().unwrap(), None).unwrap()
+        let tmp = spool.tmp_folder().unwrap();
+        spool.start(STAMP, spool.queue_owner().unwrap(), tmp, None).unwrap()
     }
 
     #[test]

@@ -17,14 +17,12 @@
 //! does not say is of an older version, and belongs to its name.
 
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::{Entry, Error, History, Identity, Prior, QueueId, Spool, sync_dir};
+use super::{Entry, Error, History, Identity, Prior, QueueId, Spool};
 use crate::mail::{Address, Outcome, Printable};
-use crate::sys::{self, O_NOFOLLOW, O_NONBLOCK};
 
 /// What happened to one recipient.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +43,7 @@ impl Spool {
 
     /// Whether there is a journal of this name, whose ever it is.
     pub(super) fn has_journal(&self, id: &QueueId) -> bool {
-        self.journal(id).symlink_metadata().is_ok()
+        self.status_folder().is_ok_and(|status| status.has(id.as_str()))
     }
 
     /// What was tried so far for the file that has this name in the queue; nothing if it has no journal.
@@ -61,12 +59,12 @@ impl Spool {
         file: &Identity,
     ) -> Result<Option<History>, Error> {
         let path = self.journal(id);
-        let journal = match open(&path) {
+        let journal = match self.open_journal(id) {
             Ok(journal) => journal,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Ok(Some(History::default()));
             }
-            Err(error) => return Err(Error::reading(&path, error)),
+            Err(error) => return Err(Error::reading(&path, error, self.uid())),
         };
         let mut history = History::default();
         let mut first = true;
@@ -122,15 +120,14 @@ impl Spool {
         if !prior.events.is_empty() {
             lines.push_str(&written(prior.time, prior.attempt, prior.events));
         }
-        let path = self.journal(id);
         let owner = self.queue_owner().map_err(io::Error::other)?;
-        let mut file =
-            OpenOptions::new().append(true).create_new(true).mode(owner.mode).open(path)?;
+        let status = self.status_folder()?;
+        let mut file = status.create(id.as_str(), owner.mode)?;
         let begun = owner
             .adopt(&file)
             .and_then(|()| file.write_all(lines.as_bytes()))
             .and_then(|()| file.sync_all())
-            .and_then(|()| sync_dir(&self.status()).map_err(io::Error::other));
+            .and_then(|()| status.sync());
         begun.inspect_err(|_| self.forget_journal(id))
     }
 
@@ -138,16 +135,8 @@ impl Spool {
         let path = self.journal(&entry.id);
         let owner = self.queue_owner()?;
         let failed = |error| Error::at("write", &path)(error);
-        let mut journal = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .mode(owner.mode)
-            .custom_flags(O_NOFOLLOW | O_NONBLOCK)
-            .open(&path)
-            .map_err(sys::no_file)
-            .and_then(sys::regular)
-            .map_err(failed)?;
+        let status = self.status_folder().map_err(failed)?;
+        let mut journal = status.append(entry.id.as_str(), Some(owner.mode)).map_err(failed)?;
         owner.spare(&journal).map_err(failed)?;
         let new = journal.metadata().is_ok_and(|meta| meta.len() == 0);
         let lines = if new {
@@ -164,14 +153,14 @@ impl Spool {
         if durable {
             journal.sync_all().map_err(Error::at("sync", &path))?;
             // Not only for a new one: what made it may have been no reason to sync its name.
-            sync_dir(&self.status())?;
+            status.sync().map_err(Error::at("sync", &self.status()))?;
         }
         Ok(())
     }
 
     /// Whether there is a journal of this name, and it is this file's.
     pub(super) fn has_journal_of(&self, id: &QueueId, file: &Identity) -> bool {
-        open(&self.journal(id)).and_then(|journal| is_of(&journal, file)).unwrap_or(false)
+        self.open_journal(id).and_then(|journal| is_of(&journal, file)).unwrap_or(false)
     }
 
     /// Drops the journal of a file that is gone; never that of another.
@@ -181,16 +170,15 @@ impl Spool {
         }
     }
 
+    /// For reading, whose ever it is.
+    pub(super) fn open_journal(&self, id: &QueueId) -> io::Result<File> {
+        self.status_folder()?.read(id.as_str())
+    }
+
     /// Drops a journal, whose ever it is.
     pub(super) fn forget_journal(&self, id: &QueueId) {
-        let _ = fs::remove_file(self.journal(id));
+        let _ = self.status_folder().and_then(|status| status.remove(id.as_str()));
     }
-}
-
-/// For reading: not through a planted link, and without waiting for the other end of a FIFO.
-pub(super) fn open(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(path);
-    file.map_err(sys::no_file).and_then(sys::regular)
 }
 
 /// Whether the journal, read from its start, is this file's.
@@ -224,6 +212,8 @@ fn written(time: i64, attempt: bool, events: &[Event<'_>]) -> String {
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;
+    use std::fs;
+    use std::path::Path;
 
     use super::*;
     use crate::mail::{DeliveryRequest, Reason, Reply};

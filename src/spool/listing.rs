@@ -1,11 +1,9 @@
 //! A look at the queue for mailq: it takes what is there as it is, and changes nothing.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::os::unix::fs::OpenOptionsExt;
 
 use super::{Error, QueueId, Spool};
-use crate::sys::{O_NOFOLLOW, O_NONBLOCK};
 
 /// A name in `queue/`, whether or not it is a message.
 pub(crate) struct Listed {
@@ -24,9 +22,9 @@ impl Spool {
     pub(crate) fn list(&self) -> Result<Vec<QueueId>, Error> {
         let path = self.queue();
         let mut ids = Vec::new();
-        for entry in fs::read_dir(&path).map_err(Error::at("read", &path))? {
-            let entry = entry.map_err(Error::at("read", &path))?;
-            ids.extend(QueueId::parse(&entry.file_name()));
+        let names = self.queue_folder().and_then(|queue| queue.names());
+        for name in names.map_err(Error::at("read", &path))? {
+            ids.extend(QueueId::parse(&name.map_err(Error::at("read", &path))?));
         }
         ids.sort_by(|a, b| (a.seconds(), a).cmp(&(b.seconds(), b)));
         Ok(ids)
@@ -34,15 +32,13 @@ impl Spool {
 
     /// What can be seen of one of them; `None` when it has gone meanwhile.
     pub(crate) fn look(&self, id: &QueueId) -> Option<Listed> {
-        let path = self.queue().join(id.as_str());
-        let size = match fs::symlink_metadata(&path) {
-            Ok(meta) => Some(meta.len()),
+        let queue = self.queue_folder().ok()?;
+        let size = match queue.glance(id.as_str()) {
+            Ok(file) => Some(file.size),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(_) => None,
         };
-        // Not through a planted link, and without waiting for the other end of a FIFO.
-        let file = OpenOptions::new().read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(path);
-        let mut lines = file.ok().map(BufReader::new);
+        let mut lines = queue.read(id.as_str()).ok().map(BufReader::new);
         let sender = lines.as_mut().and_then(next_line);
         Some(Listed { size, sender, lines })
     }

@@ -1,12 +1,10 @@
 //! One daemon per spool.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use super::{Error, Place, Spool};
-use crate::sys::{self, O_NOFOLLOW, O_NONBLOCK};
 
 /// A spool that we alone deliver, for as long as [`check`](Self::check) says so; the kernel lets go of it whatever
 /// ends the process.
@@ -18,6 +16,7 @@ pub(crate) struct Lock {
     _file: File,
 }
 
+const LOCK: &str = "lock";
 /// So often the lock is opened again because somebody replaced it in that very moment.
 const TURNS: u32 = 10;
 
@@ -26,17 +25,7 @@ impl Spool {
     pub(crate) fn lock(&self) -> Result<Lock, Error> {
         let path = self.lock_path();
         for _ in 0..TURNS {
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .custom_flags(O_NOFOLLOW | O_NONBLOCK)
-                .open(&path)
-                .map_err(sys::no_file)
-                .and_then(sys::regular)
-                .map_err(Error::at("open", &path))?;
+            let file = self.held.append(LOCK, Some(0o600)).map_err(Error::at("open", &path))?;
             self.queue_owner()?.adopt(&file).map_err(Error::at("give away", &path))?;
             match file.try_lock() {
                 Ok(()) => {}
@@ -54,7 +43,7 @@ impl Spool {
     }
 
     fn lock_path(&self) -> PathBuf {
-        self.root.join("lock")
+        self.root.join(LOCK)
     }
 }
 
@@ -67,6 +56,7 @@ impl Lock {
     /// same mail. One look at one name; cheap enough for each message.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let path = self.spool.lock_path();
+        // By its path, as another daemon would find it: the folder may have been replaced as well.
         match fs::symlink_metadata(&path) {
             Ok(meta) if Place::from(&meta) != self.place => Err(Error::LockLost { path }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::LockLost { path }),

@@ -1,9 +1,11 @@
 //! The door to the spool: `tmp/` (being written), `queue/` (mail), `failed/`, `trigger`, and ours
 //! beside them, `status/` (journals) and `lock`.
 //!
+//! Everything is reached from one descriptor of the spool's folder, one name at a time (`sys::Folder`): no link below
+//! it is followed, and root uses it with the rights of its owner.
+//!
 //! The format and the order of writes are the original's, so a queue carries over in both
 //! directions; `docs/spool.md` has every state and every crash as a row.
-#![allow(clippy::disallowed_methods, reason = "the spool door")]
 
 mod entry;
 mod failed;
@@ -23,9 +25,10 @@ pub(crate) mod simulated;
 mod trigger;
 
 use std::ffi::OsStr;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::{fmt, io};
 
 pub(crate) use entry::{Entry, Unusable};
@@ -38,13 +41,20 @@ pub(crate) use lock::Lock;
 pub(crate) use scan::Waiting;
 pub(crate) use trigger::Place;
 
-use crate::sys::{self, O_NOFOLLOW};
+use crate::sys::{self, Folder};
 
-/// An existing spool. Cheap to make; nothing is held open.
+/// An existing spool, held open. What stands for it meanwhile under its path makes no difference.
 #[derive(Clone, Debug)]
 pub(crate) struct Spool {
+    /// For sentences, and for what only has paths.
     root: PathBuf,
+    held: Arc<Folder>,
 }
+
+const QUEUE: &str = "queue";
+const TMP: &str = "tmp";
+const FAILED: &str = "failed";
+const STATUS: &str = "status";
 
 /// What went wrong in the spool, in one line.
 #[derive(Debug)]
@@ -92,11 +102,10 @@ impl Error {
     }
 
     /// For a file that should be ours to read: says what makes it so.
-    fn reading(path: &Path, source: io::Error) -> Self {
+    fn reading(path: &Path, source: io::Error, uid: u32) -> Self {
         if source.kind() != io::ErrorKind::PermissionDenied {
             return Self::at("read", path)(source);
         }
-        let uid = sys::identity().euid;
         let ours = fs::symlink_metadata(path).is_ok_and(|meta| meta.uid() == uid);
         let mend = if ours {
             "chmod u+r".to_owned()
@@ -176,27 +185,45 @@ impl std::error::Error for Error {}
 impl Spool {
     /// Opens the spool at `root` and makes what is missing of it, where we may.
     ///
-    /// Folders are made 0700. The root itself is made too, but not what is above it.
+    /// Folders are made 0700. The root itself is made too, but not what is above it. It may be reached by symbolic
+    /// links; what is below may be none.
     pub(crate) fn open(root: &Path) -> Result<Self, Error> {
-        let spool = Self { root: root.to_owned() };
-        for dir in [root.to_owned(), spool.queue(), spool.tmp(), spool.failed(), spool.status()] {
-            match DirBuilder::new().mode(if dir == root { 0o755 } else { 0o700 }).create(&dir) {
-                Ok(()) => {
-                    spool.hand_over(&dir)?;
-                    // What is synced within it is found after a power cut only if it is itself.
-                    dir.parent().map_or(Ok(()), sync_dir)?;
+        match DirBuilder::new().mode(0o755).create(root) {
+            // What is synced within it is found after a power cut only if it is itself.
+            Ok(()) => root.parent().map_or(Ok(()), sync_dir)?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists || root.is_dir() => {}
+            Err(source) => return Err(Error::Missing { path: root.to_owned(), source }),
+        }
+        let spool = Self::at(root)?;
+        for name in [QUEUE, TMP, FAILED, STATUS] {
+            let path = root.join(name);
+            let made = spool.held.make(name, 0o700);
+            let folder = spool.held.folder(name);
+            match (made, folder) {
+                (Ok(()), Ok(folder)) => {
+                    spool.hand_over(&folder).map_err(Error::at("give away", &path))?;
+                    spool.held.sync().map_err(Error::at("sync", root))?;
                 }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(_) if dir.is_dir() => {}
-                Err(source) => return Err(Error::Missing { path: dir, source }),
+                (Err(error), Err(source))
+                    if error.kind() != io::ErrorKind::AlreadyExists
+                        && source.kind() == io::ErrorKind::NotFound =>
+                {
+                    return Err(Error::Missing { path, source: error });
+                }
+                // Whoever needs it will say so; without tmp/ or failed/ mail still goes out.
+                (_, Err(error)) if error.kind() == io::ErrorKind::NotADirectory => {}
+                (_, Err(source)) => return Err(Error::Missing { path, source }),
+                (Err(_), Ok(_)) => {}
             }
         }
         Ok(spool)
     }
 
     /// The spool at `root` as it is, for reading: nothing is made.
-    pub(crate) fn at(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+    pub(crate) fn at(root: &Path) -> Result<Self, Error> {
+        let held = Folder::open(root)
+            .map_err(|source| Error::Missing { path: root.to_owned(), source })?;
+        Ok(Self { root: root.to_owned(), held: Arc::new(held) })
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -205,64 +232,89 @@ impl Spool {
 
     /// Which file has this name in the queue.
     fn identify(&self, id: &QueueId) -> Result<Option<Identity>, Error> {
-        let path = self.queue().join(id.as_str());
-        match fs::symlink_metadata(&path) {
+        match self.queue_folder().and_then(|queue| queue.stat(id.as_str())) {
             Ok(meta) => Ok(Some(Identity::of(&meta))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::reading(&path, error)),
+            Err(error) => Err(Error::reading(&self.queue().join(id.as_str()), error, self.uid())),
         }
     }
 
     /// Whether a file of this name is in the queue and holds nothing yet.
     pub(crate) fn is_begun(&self, name: &OsStr) -> bool {
-        let file = fs::symlink_metadata(self.queue().join(name));
-        file.is_ok_and(|file| file.is_file() && file.len() == 0)
+        let file = self.queue_folder().and_then(|queue| queue.glance(name));
+        file.is_ok_and(|file| file.is_file && file.size == 0)
     }
 
     pub(crate) fn queue(&self) -> PathBuf {
-        self.root.join("queue")
+        self.root.join(QUEUE)
     }
 
     pub(crate) fn failed(&self) -> PathBuf {
-        self.root.join("failed")
+        self.root.join(FAILED)
     }
 
-    /// Each folder by itself: one may be a link to another file system.
+    /// Each folder by itself: one may be on another file system.
     pub(crate) fn folders(&self) -> Vec<PathBuf> {
         vec![self.root.clone(), self.queue(), self.tmp(), self.failed(), self.status()]
     }
 
     fn tmp(&self) -> PathBuf {
-        self.root.join("tmp")
+        self.root.join(TMP)
     }
 
     fn status(&self) -> PathBuf {
-        self.root.join("status")
+        self.root.join(STATUS)
+    }
+
+    // An administrator may put another folder in the place of one of these: each is looked up when it is used.
+
+    fn queue_folder(&self) -> io::Result<Folder> {
+        self.held.folder(QUEUE)
+    }
+
+    fn tmp_folder(&self) -> io::Result<Folder> {
+        self.held.folder(TMP)
+    }
+
+    fn failed_folder(&self) -> io::Result<Folder> {
+        self.held.folder(FAILED)
+    }
+
+    fn status_folder(&self) -> io::Result<Folder> {
+        self.held.folder(STATUS)
     }
 
     /// An error unless we may make and remove names in `queue/` and `status/`.
     pub(crate) fn check_writable(&self) -> Result<(), Error> {
         self.check_queue()?;
-        sys::check_folder(&self.status()).map_err(Error::at("write", &self.status()))
+        let checked = self.status_folder().and_then(|status| status.check_writable());
+        checked.map_err(Error::at("write", &self.status()))
     }
 
     /// An error unless we may make and remove names in `queue/`.
     pub(crate) fn check_queue(&self) -> Result<(), Error> {
-        sys::check_folder(&self.queue()).map_err(Error::at("write", &self.queue()))
+        let checked = self.queue_folder().and_then(|queue| queue.check_writable());
+        checked.map_err(Error::at("write", &self.queue()))
+    }
+
+    /// With whose rights it is used.
+    fn uid(&self) -> u32 {
+        self.held.acts_as().unwrap_or_else(|| sys::identity().euid)
     }
 
     /// A folder that root has made in somebody's spool is theirs.
-    fn hand_over(&self, dir: &Path) -> Result<(), Error> {
-        let root = fs::metadata(&self.root).map_err(Error::at("read", &self.root))?;
-        let owner = Owner { uid: root.uid(), gid: root.gid(), mode: 0o700 };
-        let made = OpenOptions::new().read(true).custom_flags(O_NOFOLLOW).open(dir);
-        made.and_then(|made| owner.adopt(&made)).map_err(Error::at("give away", dir))
+    fn hand_over(&self, folder: &Folder) -> io::Result<()> {
+        let (root, made) = (self.held.metadata()?, folder.metadata()?);
+        if root.uid() != 0 && made.uid() == 0 {
+            return folder.give_to(root.uid(), root.gid());
+        }
+        Ok(())
     }
 
     /// Who owns `queue/`, and which of its group's rights a new message should have too.
     fn queue_owner(&self) -> Result<Owner, Error> {
-        let path = self.queue();
-        let meta = fs::metadata(&path).map_err(Error::at("read", &path))?;
+        let meta = self.queue_folder().and_then(|queue| queue.metadata());
+        let meta = meta.map_err(Error::at("read", &self.queue()))?;
         let group_rights = meta.permissions().mode() & 0o060;
         Ok(Owner { uid: meta.uid(), gid: meta.gid(), mode: 0o600 | group_rights })
     }
@@ -306,21 +358,10 @@ impl Owner {
     }
 }
 
-/// Makes names in the folder durable. A file system that cannot sync a folder is no error; a folder
-/// that cannot be opened is one, for nothing is durable then.
+/// Makes names in the folder above the spool durable.
 fn sync_dir(path: &Path) -> Result<(), Error> {
-    const EBADF: i32 = 9;
-    const EINVAL: i32 = 22;
-    let dir = File::open(path).map_err(Error::at("open", path))?;
-    match dir.sync_all() {
-        Err(error)
-            if error.kind() != io::ErrorKind::Unsupported
-                && !matches!(error.raw_os_error(), Some(EBADF | EINVAL)) =>
-        {
-            Err(Error::at("sync", path)(error))
-        }
-        _ => Ok(()),
-    }
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    Folder::open(path).and_then(|folder| folder.sync()).map_err(Error::at("sync", path))
 }
 
 #[cfg(test)]

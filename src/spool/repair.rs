@@ -4,13 +4,13 @@
 //! nothing else: a file in `tmp/` is somebody's until we know that nobody will finish it.
 
 use std::ffi::OsStr;
-use std::fs::{self, OpenOptions, TryLockError};
+use std::fs::TryLockError;
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 use super::scan::ids;
 use super::{Identity, QueueId, Spool};
-use crate::sys::{self, O_NOFOLLOW, O_NONBLOCK};
+use crate::sys::{self, Folder};
 
 const HOUR: i64 = 3600;
 /// A line that says since when a message is missed is not longer.
@@ -22,23 +22,24 @@ impl Spool {
     /// Repairs the spool when a daemon starts; returns a line for each kind of thing that was put right.
     pub(crate) fn repair(&self, now: i64) -> Vec<String> {
         // The new journal of a file in failed/: only a daemon makes one, and that is us now.
-        let unwritten = self.clear_tmp(|entry| is_journal(&entry.file_name()));
+        let unwritten = self.clear_tmp(|_, name| is_journal(name));
         let lines = line("removed journals that were not written to their end", &unwritten);
         lines.into_iter().chain(self.tidy(now)).collect()
     }
 
     /// Does the part of it that may be done at any time between two deliveries.
     pub(crate) fn tidy(&self, now: i64) -> Vec<String> {
-        let unfinished = self.clear_tmp(|entry| is_abandoned(entry, now));
+        let unfinished = self.clear_tmp(|tmp, name| is_abandoned(tmp, name, now));
         let (mut orphans, mut moved) = (Vec::new(), Vec::new());
-        for id in ids(&self.status()) {
+        let (queue, failed) = (self.queue_folder(), self.failed_folder());
+        for id in ids(self.status_folder()) {
             // Whether the journal is that of the file there is seen when it is delivered.
-            if self.queue().join(id.as_str()).symlink_metadata().is_ok() {
+            if queue.as_ref().is_ok_and(|queue| queue.has(id.as_str())) {
                 continue;
             }
-            let failed = self.failed().join(id.as_str()).symlink_metadata();
-            let failed = failed.ok().map(|meta| Identity::of(&meta));
-            if let Some(file) = failed.filter(|file| self.has_journal_of(&id, file)) {
+            let there = failed.as_ref().ok().and_then(|failed| failed.stat(id.as_str()).ok());
+            let there = there.map(|meta| Identity::of(&meta));
+            if let Some(file) = there.filter(|file| self.has_journal_of(&id, file)) {
                 // The move to failed/ was cut short before the journal was cleaned.
                 if self.keep_only_sent(&id, &file) {
                     moved.push(id.to_string());
@@ -68,9 +69,7 @@ impl Spool {
     }
 
     fn missed_since(&self, id: &QueueId, now: i64) -> io::Result<Option<i64>> {
-        let mut options = OpenOptions::new();
-        options.read(true).append(true).custom_flags(O_NOFOLLOW | O_NONBLOCK);
-        let mut journal = options.open(self.journal(id))?;
+        let mut journal = self.status_folder()?.append(id.as_str(), None)?;
         self.queue_owner().map_err(io::Error::other)?.spare(&journal)?;
         let meta = journal.metadata()?;
         let mut end = [0; END];
@@ -80,17 +79,18 @@ impl Spool {
         if let Some(since) = last.and_then(|since| since.parse().ok()) {
             return Ok(Some(since));
         }
-        if meta.is_file() && now.saturating_sub(meta.mtime()) > HOUR {
+        if now.saturating_sub(meta.mtime()) > HOUR {
             journal.write_all(format!("\n{now}\tmissed\n").as_bytes())?;
         }
         Ok(None)
     }
 
     /// Removes the files in `tmp/` that are `abandoned`; returns their names.
-    fn clear_tmp(&self, abandoned: impl Fn(&fs::DirEntry) -> bool) -> Vec<String> {
-        let entries = fs::read_dir(self.tmp()).into_iter().flatten().flatten().filter(abandoned);
-        let removed = entries.filter(|entry| fs::remove_file(entry.path()).is_ok());
-        removed.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    fn clear_tmp(&self, abandoned: impl Fn(&Folder, &OsStr) -> bool) -> Vec<String> {
+        let Ok(tmp) = self.tmp_folder() else { return Vec::new() };
+        let names = tmp.names().into_iter().flatten().flatten();
+        let removed = names.filter(|name| abandoned(&tmp, name) && tmp.remove(name).is_ok());
+        removed.map(|name| name.to_string_lossy().into_owned()).collect()
     }
 }
 
@@ -100,17 +100,16 @@ impl Spool {
 /// have been taken since, so we hold that it is dead only where no process here has the number and nobody
 /// holds the lock that our writers take. The original's writers take none: an hour covers them.
 /// A file of any other name has a writer that we know nothing of, and only its age can tell.
-fn is_abandoned(entry: &fs::DirEntry, now: i64) -> bool {
-    let Ok(meta) = entry.metadata() else { return false };
-    let age = now.saturating_sub(meta.mtime());
-    let name = entry.file_name();
-    if age > STALE || is_journal(&name) && age > HOUR {
+fn is_abandoned(tmp: &Folder, name: &OsStr, now: i64) -> bool {
+    let Ok(file) = tmp.glance(name) else { return false };
+    let age = now.saturating_sub(file.mtime);
+    if age > STALE || is_journal(name) && age > HOUR {
         return true;
     }
     age > HOUR
-        && meta.is_file()
+        && file.is_file
         && name.to_str().and_then(writer).is_some_and(|pid| !sys::is_alive(pid))
-        && !is_locked(entry)
+        && !is_locked(tmp, name)
 }
 
 fn is_journal(name: &OsStr) -> bool {
@@ -127,10 +126,8 @@ fn writer(name: &str) -> Option<u32> {
     pid.parse().ok().filter(|pid| (1..=HIGHEST).contains(pid))
 }
 
-fn is_locked(entry: &fs::DirEntry) -> bool {
-    let file =
-        OpenOptions::new().read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(entry.path());
-    file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+fn is_locked(tmp: &Folder, name: &OsStr) -> bool {
+    tmp.read(name).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 /// What was done to which; the first name stands for many.
@@ -144,7 +141,7 @@ fn line(what: &str, names: &[String]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
+    use std::fs::{self, File, OpenOptions};
     use std::path::PathBuf;
     use std::time::{Duration, UNIX_EPOCH};
 

@@ -1,11 +1,10 @@
 //! What is in the queue, without opening it.
 
 use std::cmp::Ordering;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::io;
 
 use super::{Error, QueueId, Spool};
+use crate::sys::Folder;
 
 /// A name found in `queue/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,18 +23,19 @@ impl Spool {
     pub(crate) fn scan(&self, known: impl Fn(&QueueId) -> bool) -> Result<Vec<Waiting>, Error> {
         let path = self.queue();
         let mut found = Vec::new();
-        for entry in fs::read_dir(&path).map_err(Error::at("read", &path))? {
-            let entry = entry.map_err(Error::at("read", &path))?;
-            let Some(id) = QueueId::parse(&entry.file_name()).filter(|id| !known(id)) else {
+        let queue = self.queue_folder().map_err(Error::at("read", &path))?;
+        for name in queue.names().map_err(Error::at("read", &path))? {
+            let name = name.map_err(Error::at("read", &path))?;
+            let Some(id) = QueueId::parse(&name).filter(|id| !known(id)) else {
                 continue;
             };
-            if let Ok(meta) = entry.metadata() {
-                found.push(Waiting { id, arrival: meta.mtime(), tried: false });
+            if let Ok(file) = queue.glance(&name) {
+                found.push(Waiting { id, arrival: file.mtime, tried: false });
             }
         }
         found.sort_unstable_by(|a, b| oldest_first(&a.id, &b.id));
         // Looked up rather than kept: a set of so many names would be the most that we hold.
-        for id in ids(&self.status()) {
+        for id in ids(self.status_folder()) {
             if let Ok(at) = found.binary_search_by(|waiting| oldest_first(&waiting.id, &id)) {
                 found[at].tried = true;
             }
@@ -45,9 +45,9 @@ impl Spool {
 
     /// One message of the queue, if it is there.
     pub(crate) fn stat(&self, id: QueueId) -> Option<Waiting> {
-        let meta = fs::symlink_metadata(self.queue().join(id.as_str())).ok()?;
+        let file = self.queue_folder().ok()?.glance(id.as_str()).ok()?;
         let tried = self.has_journal(&id);
-        Some(Waiting { id, arrival: meta.mtime(), tried })
+        Some(Waiting { id, arrival: file.mtime, tried })
     }
 }
 
@@ -55,7 +55,8 @@ fn oldest_first(a: &QueueId, b: &QueueId) -> Ordering {
     (a.seconds(), a).cmp(&(b.seconds(), b))
 }
 
-pub(super) fn ids(path: &Path) -> impl Iterator<Item = QueueId> {
-    let entries = fs::read_dir(path).into_iter().flatten().flatten();
-    entries.filter_map(|entry| QueueId::parse(&entry.file_name()))
+/// What can be seen of a folder.
+pub(super) fn ids(folder: io::Result<Folder>) -> impl Iterator<Item = QueueId> {
+    let names = folder.and_then(|folder| folder.names()).into_iter().flatten().flatten();
+    names.filter_map(|name| QueueId::parse(&name))
 }

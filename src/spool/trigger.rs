@@ -1,12 +1,13 @@
 //! The FIFO that wakes the daemon.
 
-use std::fs::{self, File, Metadata, OpenOptions, Permissions};
+use std::fs::{File, Metadata, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
 use super::{Error, Spool};
-use crate::sys::{self, O_NOFOLLOW, O_NONBLOCK};
+
+const TRIGGER: &str = "trigger";
 
 /// Which file it is, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ impl From<&Metadata> for Place {
 
 impl Spool {
     pub(crate) fn trigger(&self) -> PathBuf {
-        self.root.join("trigger")
+        self.root.join(TRIGGER)
     }
 
     /// Opens the FIFO for the daemon, without blocking; makes it where it is missing.
@@ -37,23 +38,15 @@ impl Spool {
     /// [`Error::NoFifo`] where something else has its name, which is neither removed nor followed.
     pub(crate) fn listen(&self) -> Result<File, Error> {
         let path = self.trigger();
-        let made = match sys::make_fifo(&path) {
+        let made = match self.held.make_fifo(TRIGGER) {
             Ok(()) => true,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
             Err(error) => return Err(Error::at("create", &path)(error)),
         };
-        if !fs::symlink_metadata(&path).is_ok_and(|there| there.file_type().is_fifo()) {
+        if !self.held.stat(TRIGGER).is_ok_and(|there| there.file_type().is_fifo()) {
             return Err(Error::NoFifo { path });
         }
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(O_NONBLOCK | O_NOFOLLOW)
-            .open(&path)
-            .map_err(Error::at("open", &path))?;
-        if !file.metadata().is_ok_and(|meta| meta.file_type().is_fifo()) {
-            return Err(Error::NoFifo { path });
-        }
+        let file = self.held.open_fifo(TRIGGER, true).map_err(Error::at("open", &path))?;
         if made {
             // The umask took bits away: whoever queues mail has to wake us.
             let mode = Permissions::from_mode(0o622);
@@ -65,12 +58,12 @@ impl Spool {
 
     /// Whether this file, as [`Spool::listen`] returned it, is still the one that others pull.
     pub(crate) fn is_trigger(&self, place: Place) -> bool {
-        fs::symlink_metadata(self.trigger()).is_ok_and(|meta| Place::from(&meta) == place)
+        self.held.stat(TRIGGER).is_ok_and(|meta| Place::from(&meta) == place)
     }
 
     /// Whether a daemon has the FIFO open. It notices nothing.
     pub(crate) fn is_listened(&self) -> bool {
-        open(self).is_ok()
+        self.held.open_fifo(TRIGGER, false).is_ok()
     }
 
     /// Asks the daemon to retry everything now, as any byte but NUL does.
@@ -89,13 +82,6 @@ pub(super) fn pull(spool: &Spool) {
 }
 
 fn write(spool: &Spool, byte: &[u8; 1]) -> bool {
-    open(spool).and_then(|mut fifo| fifo.write_all(byte)).is_ok()
-}
-
-/// For writing; an error where nobody reads, and where something else has its name: the owner of the spool
-/// may have put it there to have root write to it.
-fn open(spool: &Spool) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    let file = options.write(true).custom_flags(O_NONBLOCK | O_NOFOLLOW).open(spool.trigger())?;
-    if file.metadata()?.file_type().is_fifo() { Ok(file) } else { Err(io::Error::other("no FIFO")) }
+    // Not to what has its name and is something else: the owner of the spool may have put it there.
+    spool.held.open_fifo(TRIGGER, false).and_then(|mut fifo| fifo.write_all(byte)).is_ok()
 }

@@ -28,12 +28,12 @@ pub(crate) fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 }
 
 /// The file, if it is one.
-pub(crate) fn regular(file: File) -> io::Result<File> {
+pub(super) fn regular(file: File) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
 }
 
 /// Says of a socket or a folder that could not be opened what is said of everything else that is no file.
-pub(crate) fn no_file(error: io::Error) -> io::Error {
+pub(super) fn no_file(error: io::Error) -> io::Error {
     match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::ENXIO | Errno::EISDIR | Errno::EOPNOTSUPP) => not_regular(),
         _ => error,
@@ -44,10 +44,15 @@ fn not_regular() -> io::Error {
     io::Error::other("it is not a regular file")
 }
 
+/// A FIFO to be planted somewhere.
+#[cfg(test)]
+pub(crate) fn make_fifo(path: &Path) -> io::Result<()> {
+    Ok(nix::unistd::mkfifo(path, nix::sys::stat::Mode::from_bits_truncate(0o622))?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::make_fifo;
 
     #[test]
     fn what_is_no_regular_file_is_refused_without_waiting() {

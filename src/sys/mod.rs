@@ -5,8 +5,8 @@
 
 mod access;
 mod confine;
-mod fifo;
 mod files;
+mod folder;
 mod handover;
 mod identity;
 mod inheritance;
@@ -14,6 +14,7 @@ mod moves;
 mod nameless;
 mod nudge;
 mod outlet;
+mod owner;
 mod passing;
 mod processes;
 mod secrecy;
@@ -24,13 +25,14 @@ mod watch;
 
 pub(crate) use access::{check_folder, descriptors, lacks_descriptors};
 pub(crate) use confine::{Allowed, confine};
-pub(crate) use fifo::make_fifo;
-pub(crate) use files::{no_file, open_file, read_file, regular};
+#[cfg(test)]
+pub(crate) use files::make_fifo;
+pub(crate) use files::{open_file, read_file};
+pub(crate) use folder::Folder;
 pub(crate) use handover::take_listener;
 pub(crate) use identity::{host_name, identity, no_new_privileges, user_name};
 pub(crate) use inheritance::{own_what_we_make, shed_inheritance};
-pub(crate) use moves::move_file;
-pub(crate) use nameless::{O_TMPFILE, can_name_files, name_file, reopen};
+pub(crate) use nameless::reopen;
 pub(crate) use nudge::{feel_nudges, nudge};
 pub(crate) use outlet::write_within;
 pub(crate) use passing::refuse_descriptors;
@@ -40,13 +42,3 @@ pub(crate) use signals::{keep_exits, outlive_file_limit, runtime};
 pub(crate) use socket::{connect, limit_waiting, listen};
 pub(crate) use space::{free_bytes, passing_kind};
 pub(crate) use watch::{Names, Watch};
-
-/// open(2): do not wait for the other end of a FIFO.
-pub(crate) const O_NONBLOCK: i32 = nix::libc::O_NONBLOCK;
-/// open(2): fail on a symbolic link.
-pub(crate) const O_NOFOLLOW: i32 = nix::libc::O_NOFOLLOW;
-/// What open(2) says to a socket, and to the device of nothing.
-pub(crate) const ENXIO: i32 = nix::libc::ENXIO;
-/// What open(2) says to a link under `O_NOFOLLOW`.
-pub(crate) const ELOOP: i32 =
-    if cfg!(target_os = "freebsd") { nix::libc::EMLINK } else { nix::libc::ELOOP };

@@ -1,58 +1,78 @@
 //! Moves files without replacing any.
 
-use std::fs;
+use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
-use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, renameat};
+use nix::sys::stat::{Mode, SFlag, fstatat, mkdirat};
+use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
+
+/// A name in a folder that is held open.
+#[derive(Clone, Copy)]
+pub(super) struct Spot<'a> {
+    pub(super) folder: &'a File,
+    pub(super) name: &'a OsStr,
+}
 
 /// rename(2) that fails with `AlreadyExists` rather than replace what has the new name.
-pub(crate) fn move_file(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn move_at(from: Spot<'_>, to: Spot<'_>) -> io::Result<()> {
     match rename_no_replace(from, to) {
         // Neither every file system nor every C library has it.
-        Err(error) if is_unknown(&error) => move_slowly(from, to),
-        done => done,
+        Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => Ok(move_slowly(from, to)?),
+        done => Ok(done?),
     }
 }
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-fn rename_no_replace(from: &Path, to: &Path) -> io::Result<()> {
-    use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
-    Ok(renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE)?)
+fn rename_no_replace(from: Spot<'_>, to: Spot<'_>) -> nix::Result<()> {
+    use nix::fcntl::{RenameFlags, renameat2};
+    renameat2(from.folder, from.name, to.folder, to.name, RenameFlags::RENAME_NOREPLACE)
 }
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn rename_no_replace(_: &Path, _: &Path) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
+fn rename_no_replace(_: Spot<'_>, _: Spot<'_>) -> nix::Result<()> {
+    Err(Errno::ENOSYS)
 }
 
-fn is_unknown(error: &io::Error) -> bool {
-    use nix::libc::{EINVAL, ENOSYS, EOPNOTSUPP};
-    error.kind() == io::ErrorKind::Unsupported
-        || matches!(error.raw_os_error(), Some(EINVAL | ENOSYS | EOPNOTSUPP))
-}
-
-fn move_slowly(from: &Path, to: &Path) -> io::Result<()> {
-    if from.symlink_metadata()?.is_dir() {
+fn move_slowly(from: Spot<'_>, to: Spot<'_>) -> nix::Result<()> {
+    let stat = fstatat(from.folder, from.name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR {
         // A folder has no second name, and may take the place of an empty one, which is ours.
-        fs::create_dir(to)?;
-        return fs::rename(from, to).inspect_err(|_| {
-            let _ = fs::remove_dir(to);
+        mkdirat(to.folder, to.name, Mode::from_bits_truncate(0o700))?;
+        return renameat(from.folder, from.name, to.folder, to.name).inspect_err(|_| {
+            let _ = unlinkat(to.folder, to.name, UnlinkatFlags::RemoveDir);
         });
     }
-    fs::hard_link(from, to)?;
-    fs::remove_file(from).inspect_err(|_| {
-        let _ = fs::remove_file(to);
+    linkat(from.folder, from.name, to.folder, to.name, AtFlags::empty())?;
+    unlinkat(from.folder, from.name, UnlinkatFlags::NoRemoveDir).inspect_err(|_| {
+        let _ = unlinkat(to.folder, to.name, UnlinkatFlags::NoRemoveDir);
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
 
-    type Move = fn(&Path, &Path) -> io::Result<()>;
+    type Move = fn(Spot<'_>, Spot<'_>) -> io::Result<()>;
+    const WAYS: [Move; 2] = [move_at, |from, to| Ok(move_slowly(from, to)?)];
+
+    fn go(way: Move, from: &Path, to: &Path) -> io::Result<()> {
+        let open = |path: &Path| File::open(path.parent().unwrap()).unwrap();
+        let (one, other) = (open(from), open(to));
+        way(
+            Spot { folder: &one, name: from.file_name().unwrap() },
+            Spot { folder: &other, name: to.file_name().unwrap() },
+        )
+    }
 
     #[test]
     fn nothing_that_has_the_name_is_replaced() {
-        for go in [move_file as Move, move_slowly] {
+        for way in WAYS {
             let dir = tempfile::tempdir().unwrap();
             let path = |name: &str| dir.path().join(name);
             let (file, folder, link) = (path("file"), path("folder"), path("link"));
@@ -62,7 +82,7 @@ mod tests {
             let all = [&file, &folder, &link];
             for (from, to) in all.into_iter().flat_map(|from| all.map(|to| (from, to))) {
                 if from != to {
-                    assert_eq!(go(from, to).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+                    assert_eq!(go(way, from, to).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
                 }
             }
             assert_eq!(fs::read(&file).unwrap(), b"one");
@@ -72,15 +92,15 @@ mod tests {
 
     #[test]
     fn what_is_moved_is_the_same_file_under_one_name() {
-        for go in [move_file as Move, move_slowly] {
+        for way in WAYS {
             let dir = tempfile::tempdir().unwrap();
             let path = |name: &str| dir.path().join(name);
             fs::create_dir(path("folder")).unwrap();
             fs::write(path("folder/file"), "one").unwrap();
             std::os::unix::fs::symlink("nowhere", path("link")).unwrap();
-            go(&path("folder"), &path("moved")).unwrap();
-            go(&path("moved/file"), &path("file")).unwrap();
-            go(&path("link"), &path("moved link")).unwrap();
+            go(way, &path("folder"), &path("moved")).unwrap();
+            go(way, &path("moved/file"), &path("file")).unwrap();
+            go(way, &path("link"), &path("moved link")).unwrap();
             let mut names: Vec<_> = fs::read_dir(dir.path())
                 .unwrap()
                 .map(|entry| entry.unwrap().file_name().into_string().unwrap())

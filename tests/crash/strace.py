@@ -18,6 +18,16 @@ FAULTS = {
 }
 
 
+# A name in a folder that is held open: `openat(3</spool/queue>, "ID", ...)`.
+AT = re.compile(r"\b\w+at2?\(")
+IN_FOLDER = re.compile(r'\d+<(/[^>]*)>, "([^"/]*)"')
+
+
+def by_path(line):
+    """The line as if the files in it had been called by their paths."""
+    return IN_FOLDER.sub(r'"\1/\2"', line) if AT.search(line.split('"', 1)[0]) else line
+
+
 class Call:
     """One call of one process, and the how-manieth of its name that it is there."""
 
@@ -39,7 +49,7 @@ class Trace:
     """What one run did."""
 
     def __init__(self, path):
-        self.lines = self.whole(path.read_text(errors="replace").splitlines())
+        self.lines = [by_path(line) for line in self.whole(path.read_text(errors="replace").splitlines())]
         self.calls, counts = [], {}
         for line in self.lines:
             if found := LINE.match(line):

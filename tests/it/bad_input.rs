@@ -159,6 +159,7 @@ fn a_file_in_the_place_of_the_queue_is_named_for_what_it_is() {
     File::create(&path).unwrap();
     let said = format!("cannot write {}: not a directory", path.display());
     house.run("sendmail", ["a@b.c"], "x\n").exit(73).complains(&said);
+    let said = said.replace("write", "read");
     house.run("nullmailer-send", [""; 0], "").exit(73).complains(&said);
 }
 

@@ -109,7 +109,7 @@ fn a_spool_that_is_not_there_is_an_error_on_stderr_and_is_not_made() {
     let house = House::new();
     let spool = house.path("nowhere");
     let ran = run(house.command("mailq").env("NULLMAILER_SPOOL_DIR", &spool), "");
-    let ran = ran.exit(73).complains("nowhere/queue: No such file");
+    let ran = ran.exit(73).complains("nowhere: No such file");
     assert_eq!(ran.stdout, "");
     assert!(!spool.exists());
 }

@@ -91,7 +91,7 @@ fn root_writes_no_journal_into_a_file_that_the_owner_of_a_spool_has_linked() {
     let victim = victim(&house);
     queue(&house);
     let id = house.only_queued().id;
-    for (plant, flaw) in [(HARD_LINK, "has another name"), (LINK, "symbolic link"), (FIFO, "")] {
+    for (plant, flaw) in [(HARD_LINK, "Permission denied"), (LINK, "symbolic link"), (FIFO, "")] {
         put(plant, &house.path("queue/status").join(&id), &victim);
         let log = house.run("nullmailer-send", [""; 0], "").success().stdout;
         let told: Vec<_> = log.lines().filter(|line| line.contains("trouble ")).collect();

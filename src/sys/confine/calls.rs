@@ -75,7 +75,8 @@ const REFUSED: &[i64] = &[
     libc::SYS_uselib,
 ];
 
-/// Unless a protocol program or a passcmd is to be run. Whoever is not to run anything has nobody to become, either.
+/// Unless a protocol program or a passcmd is to be run. Whoever is not to run anything has nobody to become, either;
+/// but root uses a spool with the rights of its owner (setfsuid).
 const PROGRAMS: &[i64] = &[
     libc::SYS_execve,
     libc::SYS_execveat,
@@ -86,8 +87,6 @@ const PROGRAMS: &[i64] = &[
     libc::SYS_setresuid,
     libc::SYS_setresgid,
     libc::SYS_setgroups,
-    libc::SYS_setfsuid,
-    libc::SYS_setfsgid,
     libc::SYS_capset,
 ];
 
