@@ -56,7 +56,7 @@ fn look(directories: &Directories, max_age: Option<Duration>) -> Result<String, 
         return Err(format!("{} has less room than minfree", queue.display()));
     }
     let max_age = max_age.map_or_else(|| Settings::longest_wait(control), Ok).map_err(sentence)?;
-    let waiting = spool.scan(|_| false).map_err(|error| error.to_string())?;
+    let waiting = spool.scan(|_| false).map_err(|error| error.to_string())?.waiting;
     let Some(oldest) = waiting.iter().min_by_key(|one| one.arrival) else {
         return Ok("a daemon runs, the queue is empty\n".to_owned());
     };

@@ -10,7 +10,7 @@ use std::io::{self, BufWriter, Write};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::process;
+use super::{complain, process};
 use crate::exit::{Exit, Failure};
 use crate::mail::{Address, Printable};
 use crate::role::{Call, Privilege};
@@ -22,10 +22,14 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
         Privilege::None => process::time_zone(),
         Privilege::SetUid => process::machine_time_zone(),
     };
-    let ids = spool.list()?;
+    let (ids, odd) = spool.list()?;
     let mut out = BufWriter::new(io::stdout().lock());
     let written = ids.iter().try_for_each(|id| list(&mut out, &spool, id, &zone));
-    match written.and_then(|()| out.flush()) {
+    let written = written.and_then(|()| out.flush());
+    for name in odd {
+        complain(&call.name, &format_args!("cannot list {name}"));
+    }
+    match written {
         // A reader that has seen enough, as in `mailq | head`.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Ok),
         Err(error) => Err(Failure::new(Exit::IoErr, format!("cannot write the list: {error}"))),

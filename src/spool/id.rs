@@ -1,12 +1,13 @@
 //! The name of a message, and how a new one gets a name that no message has had.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
 
 use super::{Error, Spool};
+use crate::mail::Printable;
 
 /// A file name in `queue/`: made by us or read there, without a slash or a leading dot.
 ///
@@ -15,6 +16,10 @@ use super::{Error, Spool};
 /// message of a queue.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct QueueId(Arc<str>);
+
+/// A name in `queue/` that is no id, and not hidden: what has it is never delivered, and somebody should hear of it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct OddName(OsString);
 
 /// When a message came and which process took it: what its name begins with.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +69,24 @@ impl QueueId {
     pub(super) fn stamp(&self) -> Stamp {
         let pid = self.0.split('.').nth(1).and_then(|pid| pid.parse().ok());
         Stamp { seconds: self.seconds().unsigned_abs(), pid: pid.unwrap_or(0) }
+    }
+}
+
+impl OddName {
+    pub(crate) fn parse(name: &OsStr) -> Option<Self> {
+        let is_odd = QueueId::parse(name).is_none() && !name.as_encoded_bytes().starts_with(b".");
+        is_odd.then(|| Self(name.to_owned()))
+    }
+}
+
+/// What it is called, and what is wrong with that.
+impl fmt::Display for OddName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flaw = match self.0.to_str() {
+            Some(_) => "holds a control character",
+            None => "is not UTF-8",
+        };
+        write!(f, "queue/{}: its name {flaw}; rename it", Printable(&self.0.to_string_lossy()))
     }
 }
 
@@ -123,6 +146,18 @@ mod tests {
             assert_eq!(QueueId::parse(OsStr::new(name)), None, "{name:?}");
         }
         assert!(QueueId::parse(OsStr::new("by-hand")).is_some());
+    }
+
+    #[test]
+    fn a_name_that_no_message_can_have_is_odd_unless_it_is_hidden() {
+        for name in ["a\tb", "a\nb", "\u{1b}[2J"] {
+            assert!(OddName::parse(OsStr::new(name)).is_some(), "{name:?}");
+        }
+        for name in [".hidden", ".\t", "1.2", "by-hand"] {
+            assert_eq!(OddName::parse(OsStr::new(name)), None, "{name:?}");
+        }
+        let line = OddName::parse(OsStr::new("a\tb")).unwrap().to_string();
+        assert_eq!(line, r"queue/a\tb: its name holds a control character; rename it");
     }
 
     #[test]

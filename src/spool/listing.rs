@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 
-use super::{Error, QueueId, Spool};
+use super::{Error, OddName, QueueId, Spool};
 
 /// A name in `queue/`, whether or not it is a message.
 pub(crate) struct Listed {
@@ -18,16 +18,19 @@ pub(crate) struct Listed {
 const LONGEST: u64 = 4096;
 
 impl Spool {
-    /// The messages in the queue, the oldest name first.
-    pub(crate) fn list(&self) -> Result<Vec<QueueId>, Error> {
+    /// The messages in the queue, the oldest name first, and names that no message can have.
+    pub(crate) fn list(&self) -> Result<(Vec<QueueId>, Vec<OddName>), Error> {
         let path = self.queue();
-        let mut ids = Vec::new();
+        let (mut ids, mut odd) = (Vec::new(), Vec::new());
         let names = self.queue_folder().and_then(|queue| queue.names());
         for name in names.map_err(Error::at("read", &path))? {
-            ids.extend(QueueId::parse(&name.map_err(Error::at("read", &path))?));
+            let name = name.map_err(Error::at("read", &path))?;
+            ids.extend(QueueId::parse(&name));
+            odd.extend(OddName::parse(&name));
         }
         ids.sort_by(|a, b| (a.seconds(), a).cmp(&(b.seconds(), b)));
-        Ok(ids)
+        odd.sort();
+        Ok((ids, odd))
     }
 
     /// What can be seen of one of them; `None` when it has gone meanwhile.

@@ -33,12 +33,12 @@ use std::{fmt, io};
 
 pub(crate) use entry::{Entry, Unusable};
 pub(crate) use history::History;
-pub(crate) use id::{QueueId, Stamp};
+pub(crate) use id::{OddName, QueueId, Stamp};
 pub(crate) use identity::Identity;
 pub(crate) use incoming::{Incoming, Prior};
 pub(crate) use journal::Event;
 pub(crate) use lock::Lock;
-pub(crate) use scan::Waiting;
+pub(crate) use scan::{Found, Waiting};
 pub(crate) use trigger::Place;
 
 use crate::sys::{self, Folder};

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::io;
 
-use super::{Error, QueueId, Spool};
+use super::{Error, OddName, QueueId, Spool};
 use crate::sys::Folder;
 
 /// A name found in `queue/`.
@@ -16,19 +16,31 @@ pub(crate) struct Waiting {
     pub(crate) tried: bool,
 }
 
+/// What is in the queue.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// The oldest name first.
+    pub(crate) waiting: Vec<Waiting>,
+    pub(crate) odd: Vec<OddName>,
+}
+
 impl Spool {
-    /// The messages that `known` does not hold, the oldest name first.
+    /// The messages that `known` does not hold, and names that no message can have.
     ///
-    /// A name that is no id (hidden, not UTF-8) is passed over; one that goes while we look, too.
-    pub(crate) fn scan(&self, known: impl Fn(&QueueId) -> bool) -> Result<Vec<Waiting>, Error> {
+    /// A hidden name is passed over; one that goes while we look, too.
+    pub(crate) fn scan(&self, known: impl Fn(&QueueId) -> bool) -> Result<Found, Error> {
         let path = self.queue();
-        let mut found = Vec::new();
+        let (mut found, mut odd) = (Vec::new(), Vec::new());
         let queue = self.queue_folder().map_err(Error::at("read", &path))?;
         for name in queue.names().map_err(Error::at("read", &path))? {
             let name = name.map_err(Error::at("read", &path))?;
-            let Some(id) = QueueId::parse(&name).filter(|id| !known(id)) else {
+            let Some(id) = QueueId::parse(&name) else {
+                odd.extend(OddName::parse(&name));
                 continue;
             };
+            if known(&id) {
+                continue;
+            }
             if let Ok(file) = queue.glance(&name) {
                 found.push(Waiting { id, arrival: file.mtime, tried: false });
             }
@@ -40,7 +52,7 @@ impl Spool {
                 found[at].tried = true;
             }
         }
-        Ok(found)
+        Ok(Found { waiting: found, odd })
     }
 
     /// One message of the queue, if it is there.

@@ -1,7 +1,9 @@
 //! What stands where a file should: a FIFO, a socket, a folder or a device under the name of each file that the
 //! programs read. It is one clear line, nothing waits for it, and the daemon still hears its signals.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -128,4 +130,40 @@ fn what_is_no_file_in_the_queue_or_among_the_journals_holds_no_mail_up() {
         assert_eq!((house.names("queue"), sink.messages().len()), (vec![id], 1), "{kind} {log:#?}");
         assert_eq!(house.names("failed"), ["planted"], "{kind} {log:#?}");
     }
+}
+
+#[test]
+fn a_name_that_no_message_can_have_is_told_once_and_listed_and_others_go_out() {
+    let sink = Sink::new();
+    let house = House::new();
+    house.control("remotes", &sink.remote("")).control("pausetime", "1h");
+    house.run("nullmailer-queue", [""; 0], MAIL).success();
+    let put = |name: &OsStr| {
+        fs::write(house.path("new"), MAIL).unwrap();
+        fs::rename(house.path("new"), house.path("queue/queue").join(name)).unwrap();
+    };
+    put(OsStr::new("before\tit"));
+    put(OsStr::new(".hidden\t"));
+    let daemon = Daemon::start(&house);
+    put(OsStr::new("while\nit"));
+    put(OsStr::from_bytes(b"runs\xff"));
+    daemon.wait_for_line("queue/runs");
+    house.run("nullmailer", ["flush"], "").success();
+    house.run("nullmailer-queue", [""; 0], MAIL).success();
+    assert_eq!(sink.wait_for(2).len(), 2);
+    let log = daemon.stop_with_log();
+    for name in [r"before\\tit", r"while\\nit", "runs\u{fffd}"] {
+        let told = log.iter().filter(|line| line.contains(name)).count();
+        assert_eq!(told, 1, "{name} {log:#?}");
+    }
+    assert!(!log.iter().any(|line| line.contains("hidden")), "{log:#?}");
+    let list = house.run("mailq", [""; 0], "").success();
+    assert_eq!(list.stdout, "");
+    assert_eq!(
+        list.stderr,
+        "mailq: cannot list queue/before\\tit: its name holds a control character; rename it\n\
+         mailq: cannot list queue/runs\u{fffd}: its name is not UTF-8; rename it\n\
+         mailq: cannot list queue/while\\nit: its name holds a control character; rename it\n"
+    );
+    assert_eq!(house.names("queue").len(), 4);
 }

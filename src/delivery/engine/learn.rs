@@ -10,8 +10,11 @@ use super::{Ends, Engine, REST};
 use crate::config::{Settings, exposed};
 use crate::delivery::queue::Lane;
 use crate::delivery::remote::Plan;
-use crate::spool::{QueueId, Waiting};
+use crate::spool::{Found, OddName, QueueId, Waiting};
 use crate::transport::Dialer;
+
+/// So many names that no message can have are told of; whoever mends those hears of the rest at the next start.
+const ODD: usize = 100;
 
 impl Engine {
     /// nullmailer: new mail starts the pause anew, and has the control files read again.
@@ -79,6 +82,7 @@ impl Engine {
 
     /// Learns of messages by their names.
     pub(super) fn appeared(&mut self, names: &[OsString]) {
+        self.pass_over(names.iter().filter_map(|name| OddName::parse(name)));
         let ids = names.iter().filter_map(|name| QueueId::parse(name));
         let new = ids.filter(|id| !self.index.knows(id));
         let found = new.filter_map(|id| self.core.spool.stat(id)).collect();
@@ -99,8 +103,20 @@ impl Engine {
                 return;
             }
         };
-        if !found.is_empty() {
-            self.learn(found);
+        let Found { waiting, odd } = found;
+        self.pass_over(odd);
+        if !waiting.is_empty() {
+            self.learn(waiting);
+        }
+    }
+
+    /// Says of names that no message can have that what has them stays where it is: once, of so many.
+    fn pass_over(&mut self, odd: impl IntoIterator<Item = OddName>) {
+        for name in odd {
+            if self.odd.len() < ODD && !self.odd.contains(&name) {
+                self.core.log.trouble(None, &format_args!("cannot deliver {name}"));
+                self.odd.insert(name);
+            }
         }
     }
 

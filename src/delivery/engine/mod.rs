@@ -9,6 +9,7 @@ mod turns;
 mod wakes;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -26,7 +27,7 @@ use super::queue::{Arrivals, Index, hash};
 use super::remote::{Plan, Route, Sites, Stir};
 use crate::config::Control;
 use crate::log::{Clock, Log};
-use crate::spool::{self, Lock, Spool};
+use crate::spool::{self, Lock, OddName, Spool};
 use crate::submit::Submitter;
 use crate::transport::Reach;
 
@@ -56,6 +57,8 @@ pub(crate) struct Engine {
     /// Set where the queue could not be read: when to try again.
     rescan_by: Option<Instant>,
     arrivals: Arrivals,
+    /// Names that no message can have, of which was told.
+    odd: BTreeSet<OddName>,
     /// When to look for mail that grew too old while it waited for its turn.
     next_sweep: Option<Instant>,
     next_tidying: Instant,
@@ -141,6 +144,7 @@ impl Engine {
             stale: false,
             rescan_by: None,
             arrivals: Arrivals::default(),
+            odd: BTreeSet::new(),
             next_sweep: None,
             next_tidying: Instant::now() + Duration::from_secs(3600),
             next_cleaning: Instant::now(),
