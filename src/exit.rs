@@ -160,10 +160,16 @@ impl From<crate::submit::Error> for Failure {
         use crate::submit::Error;
         let exit = match error {
             Error::Config(error) => return error.into(),
-            Error::Spool(error) => return error.into(),
-            Error::Closed { .. } | Error::NotAllowed { .. } => Exit::NoPerm,
+            // Callers keep their mail at 75 and may drop it at any other code; what is closed or read-only can be mended.
+            Error::Spool(error) => {
+                let failure = Self::from(error);
+                let exit = if failure.exit == Exit::NoPerm { Exit::TempFail } else { failure.exit };
+                return Self { exit, ..failure };
+            }
+            Error::NotAllowed { .. } => Exit::NoPerm,
             Error::Answered { code: code @ 64..=78, .. } => Exit::Module(code),
-            Error::Full { .. }
+            Error::Closed { .. }
+            | Error::Full { .. }
             | Error::Hold(_)
             | Error::Daemon { .. }
             | Error::Busy { .. }

@@ -120,10 +120,11 @@ impl Error {
         self.foreign(root).unwrap_or(self)
     }
 
-    /// Another user, or a file system mounted otherwise, could do it.
-    pub(crate) fn is_denied(&self) -> bool {
-        let (Self::Io { source, .. } | Self::Missing { source, .. }) = self else { return false };
-        matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+    /// Why we may not do it, where another user, or a file system mounted otherwise, could.
+    pub(crate) fn denial(&self) -> Option<io::ErrorKind> {
+        let (Self::Io { source, .. } | Self::Missing { source, .. }) = self else { return None };
+        let denials = [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem];
+        denials.into_iter().find(|kind| *kind == source.kind())
     }
 
     fn foreign(&self, root: &Path) -> Option<Self> {

@@ -14,6 +14,8 @@ pub(crate) enum Error {
     /// The spool is there, but we may not write it, and there is no other way in.
     Closed {
         path: PathBuf,
+        /// Not permitted, or a read-only file system.
+        source: io::ErrorKind,
         /// There would be, but this process and its children can never have more rights.
         no_new_privileges: bool,
     },
@@ -72,7 +74,7 @@ impl fmt::Display for Error {
         match self {
             Self::Config(error) => error.fmt(f),
             Self::Spool(error) => error.fmt(f),
-            Self::Closed { path, no_new_privileges } => {
+            Self::Closed { path, source, no_new_privileges } => {
                 let why = if *no_new_privileges {
                     "NoNewPrivileges keeps nullmailer-queue from its rights"
                 } else {
@@ -80,7 +82,7 @@ impl fmt::Display for Error {
                 };
                 write!(
                     f,
-                    "cannot write {}: permission denied, nullmailer-send does not listen, and {why}",
+                    "cannot write {}: {source}, nullmailer-send does not listen, and {why}",
                     path.display()
                 )
             }

@@ -77,8 +77,8 @@ impl Submitter {
         let Some(daemon) = client::find(&self.directories.sockets) else {
             return match closed {
                 _ if helps => program::submit(&program, submission).map(|()| None),
-                Error::Closed { path, .. } => {
-                    Err(Error::Closed { path, no_new_privileges: set_uid })
+                Error::Closed { path, source, .. } => {
+                    Err(Error::Closed { path, source, no_new_privileges: set_uid })
                 }
                 _ => Err(closed),
             };
@@ -101,10 +101,12 @@ impl Submitter {
         let spool = Spool::open(&self.directories.spool)?;
         match spool.check_queue() {
             Ok(()) => Ok(spool),
-            Err(error) if error.is_denied() => {
-                Err(Error::Closed { path: spool.queue(), no_new_privileges: false })
-            }
-            Err(error) => Err(error.into()),
+            Err(error) => match error.denial() {
+                Some(source) => {
+                    Err(Error::Closed { path: spool.queue(), source, no_new_privileges: false })
+                }
+                None => Err(error.into()),
+            },
         }
     }
 

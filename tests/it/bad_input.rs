@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
-use crate::house::{House, Ran, run};
+use crate::house::{House, Ran, is_root, run};
 use crate::smtp::smtp;
 
 fn nothing_left(house: &House) {
@@ -144,11 +144,44 @@ fn a_spool_that_is_gone_or_closed_is_named() {
     fs::set_permissions(house.path("queue/queue"), fs::Permissions::from_mode(0o500)).unwrap();
     // Root may write everywhere.
     if File::create(house.path("queue/queue/probe")).is_err() {
-        house.run("sendmail", ["a@b.c"], "x\n").exit(77).complains("/queue/queue");
+        house.run("sendmail", ["a@b.c"], "x\n").exit(75).complains("/queue/queue");
     }
     fs::set_permissions(house.path("queue/queue"), fs::Permissions::from_mode(0o700)).unwrap();
     let _ = fs::remove_file(house.path("queue/queue/probe"));
     nothing_left(&house);
+}
+
+#[test]
+fn a_spool_on_a_read_only_file_system_leaves_the_mail_to_the_caller() {
+    let mount = "mount --bind queue queue && mount -o remount,ro,bind queue && exec \"$@\"";
+    let call = |house: &House, program: &str, args: &[&str], input: &str| {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--mount", "sh", "-c", mount, "sh"]).arg(house.path("bin").join(program));
+        unshare.args(args).current_dir(house.path("")).env_clear();
+        unshare.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        run(unshare.env("NULLMAILER_TEST_PREFIX", house.path("")), input)
+    };
+    if !is_root() {
+        return;
+    }
+    let calls: [(&str, &[&str], &str); 4] = [
+        ("nullmailer-queue", &[], "a@b.c\nd@e.f\n\nx\n"),
+        ("nullmailer-inject", &["d@e.f"], "x\n"),
+        ("sendmail", &["d@e.f"], "x\n"),
+        ("sendmail", &["-odi", "d@e.f"], "x\n"),
+    ];
+    for whole in [true, false] {
+        let house = House::new();
+        house.control("remotes", "127.0.0.1 smtp --port=1");
+        if whole {
+            house.run("nullmailer-queue", [""; 0], "a@b.c\nd@e.f\n\nx\n").success();
+        }
+        for (program, args, input) in calls {
+            let ran = call(&house, program, args, input).exit(75).complains("ead-only file");
+            assert!(ran.stderr.contains("/queue/queue"), "{}", ran.stderr);
+        }
+        assert_eq!(house.names("queue").len(), usize::from(whole));
+    }
 }
 
 #[test]
@@ -199,14 +232,14 @@ fn by_nobody(house: &House, no_new_privileges: bool) -> Ran {
 #[test]
 fn somebody_who_may_not_write_the_spool_is_told_what_is_missing() {
     let house = House::new();
-    by_nobody(&house, true).exit(77).complains("there is no set-uid nullmailer-queue");
+    by_nobody(&house, true).exit(75).complains("there is no set-uid nullmailer-queue");
 
     // One that is set-uid and always fails, so that its exit code tells that it ran.
     let queue = house.path("sbin/nullmailer-queue");
     fs::remove_file(&queue).unwrap();
     fs::write(&queue, "#!/bin/sh\nexit 75\n").unwrap();
     fs::set_permissions(&queue, fs::Permissions::from_mode(0o4755)).unwrap();
-    by_nobody(&house, true).exit(77).complains("NoNewPrivileges keeps nullmailer-queue");
+    by_nobody(&house, true).exit(75).complains("NoNewPrivileges keeps nullmailer-queue");
     by_nobody(&house, false).exit(75).complains("nullmailer-queue failed with exit code 75");
 }
 
