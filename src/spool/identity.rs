@@ -33,9 +33,15 @@ impl Identity {
     }
 
     /// Whether it is one file, whatever was done to it: moved, touched, or written to.
+    ///
+    /// Where the file system does not tell when an inode was made, its number may be another file's by now: then one
+    /// thing more has to be the same. A message that is taken for another is sent twice at worst, and never lost.
     pub(crate) fn is_same_file(&self, other: &Self) -> bool {
-        let born = self.born.zip(other.born).is_none_or(|(one, other)| one == other);
-        self.inode == other.inode && born
+        let same = match self.born.zip(other.born) {
+            Some((one, other)) => one == other,
+            None => self.size == other.size || self.mtime == other.mtime,
+        };
+        self.inode == other.inode && same
     }
 
     /// Whether it is one message: the same file, or a copy that kept its times, as a backup is.
@@ -97,6 +103,7 @@ mod tests {
             Identity { mtime: 9, ..FILE },
             Identity { mtime: 9, size: 9, ..FILE },
             Identity { mtime: 9, born: None, ..FILE },
+            Identity { size: 9, born: None, ..FILE },
             Identity { inode: 9, born: Some(9), ..FILE },
             Identity { inode: 9, born: None, mtime: 5 * SECOND, ..FILE },
         ] {
@@ -112,6 +119,7 @@ mod tests {
             Identity { inode: 9, mtime: 5 * SECOND + 8, ..FILE },
             Identity { inode: 9, mtime: 4 * SECOND, ..FILE },
             Identity { mtime: 9, born: Some(9), ..FILE },
+            Identity { mtime: 9, size: 9, born: None, ..FILE },
         ] {
             assert!(!FILE.is_same_message(&other) && !other.is_same_message(&FILE), "{other}");
         }

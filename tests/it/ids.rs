@@ -9,8 +9,9 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
+use crate::daemon::Daemon;
 use crate::house::{House, Ran, copy_binary, is_root, run};
-use crate::smarthost::Sink;
+use crate::smarthost::{Answer, Sink};
 use crate::socket::{Open, wire};
 
 fn house(sink: &Sink) -> House {
@@ -335,5 +336,91 @@ fn give_away(house: &House) {
         let folder = house.path("queue").join(folder);
         fs::create_dir_all(&folder).unwrap();
         chown(&folder, Some(MAIL_USER), Some(MAIL_USER)).unwrap();
+    }
+}
+
+/// Ways in which a file gets the name of a message, while that is delivered or rests: the file, and the name.
+const REUSES: &[(&str, &str)] = &[
+    ("mv", "mv \"$1\" \"$2\""),
+    ("rm and mv", "rm \"$2\"; mv \"$1\" \"$2\""),
+    ("rm and cp", "rm \"$2\"; cp \"$1\" \"$2\""),
+    ("rm and cp -p", "rm \"$2\"; cp -p \"$1\" \"$2\""),
+    (
+        "rm and cp, as old as the message",
+        "touch -r \"$2\" \"$1\"; rm \"$2\"; cp -p \"$1\" \"$2\"; echo >>\"$2\"",
+    ),
+    ("rm and ln", "rm \"$2\"; ln \"$1\" \"$2\"; rm \"$1\""),
+    ("mv over a second name", "ln \"$2\" \"$2.old\"; mv \"$1\" \"$2\"; rm \"$2.old\""),
+];
+
+fn reuse(house: &House, how: &str, id: &str) {
+    fs::write(house.path("new"), "root@h.example\ngood@x.example\n\nSubject: two\n\n").unwrap();
+    let mut shell = Command::new("sh");
+    shell.args(["-ec", how, "sh"]).arg(house.path("new")).arg(file(house, "queue", id));
+    run(&mut shell, "").success();
+}
+
+#[test]
+fn a_file_that_gets_the_name_of_a_message_under_delivery_is_not_removed_for_it() {
+    for (what, how) in REUSES {
+        let sink = Sink::new().answers(".", Answer::Hold);
+        let house = house(&sink);
+        house.control("pausetime", "1h");
+        let mail = "root@h.example\ngood@x.example\n\nSubject: one\n\n";
+        house.run("nullmailer-queue", [""; 0], mail).success();
+        let id = house.only_queued().id;
+        let daemon = Daemon::start(&house);
+        sink.wait_for_command(".");
+        reuse(&house, how, &id);
+        sink.accept_everything();
+        let got = sink.wait_for(2);
+        let subjects = ["one", "two"].map(|one| {
+            got.iter().filter(|mail| mail.text().contains(&format!("Subject: {one}"))).count()
+        });
+        assert_eq!(subjects, [1, 1], "{what}: {:#?}", daemon.log());
+        daemon.wait_for_line("Delivery complete, 0 message(s) remain.");
+        let log = daemon.stop_with_log();
+        let left = (house.names("queue"), house.names("failed"), house.names("status"));
+        assert_eq!(left, Default::default(), "{what}: {log:#?}");
+    }
+}
+
+#[test]
+fn a_file_that_gets_the_name_of_a_message_at_rest_inherits_nothing_of_its_journal() {
+    for (what, how) in REUSES {
+        let sink = Sink::new().answers("RCPT TO:<later@*", "450 4.2.0 later");
+        let house = house(&sink);
+        let id = served_in_part(&house);
+        reuse(&house, how, &id);
+        let log = once(&house);
+        assert_eq!(sink.messages().len(), 2, "{what}: {log}");
+        assert!(sink.messages()[1].text().contains("Subject: two"), "{what}: {log}");
+        assert!(house.names("queue").is_empty() && house.names("failed").is_empty(), "{log}");
+    }
+}
+
+#[test]
+fn a_second_name_of_a_message_or_of_its_journal_is_a_message_of_its_own() {
+    for linked in [&["queue"][..], &["status"], &["queue", "status"]] {
+        let sink = Sink::new().answers("RCPT TO:<later@*", "450 4.2.0 later");
+        let house = house(&sink);
+        let id = served_in_part(&house);
+        for folder in linked {
+            fs::hard_link(file(&house, folder, &id), file(&house, folder, "by-hand")).unwrap();
+        }
+        if !linked.contains(&"queue") {
+            fs::copy(file(&house, "queue", &id), house.path("new")).unwrap();
+            fs::rename(house.path("new"), file(&house, "queue", "by-hand")).unwrap();
+        }
+        sink.accept_everything();
+        let log = once(&house);
+        let served = |who: &str| {
+            let all = sink.messages().into_iter().flat_map(|one| one.recipients);
+            all.filter(|one| one.starts_with(who)).count()
+        };
+        // With its journal it knows who was served.
+        let copies = if linked.len() == 2 { 1 } else { 2 };
+        assert_eq!((served("good"), served("later")), (copies, 2), "{linked:?}: {log}");
+        assert!(house.names("queue").is_empty() && house.names("failed").is_empty(), "{log}");
     }
 }
