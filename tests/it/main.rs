@@ -33,6 +33,7 @@ mod misplaced;
 mod names;
 mod passed;
 mod planted;
+mod planted_everywhere;
 mod planted_folders;
 mod proofs;
 mod protocols;

@@ -6,23 +6,24 @@ use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use crate::house::{House, is_root};
+use crate::house::{House, is_root, run};
 use crate::smarthost::Sink;
 
 const MAIL: &str = "a@b.c NOTIFY=SUCCESS\nd@x.example\n\nSubject: x\n\nbody\n";
 /// The owner of the spool, who would have root reach elsewhere.
-const MAIL_USER: u32 = 65533;
+pub const MAIL_USER: u32 = 65533;
 const FOLDERS: &[&str] = &["queue", "status", "failed", "tmp"];
 
 /// A spool of the mail user's, and a folder of root's that is what /etc is to a machine.
-struct Trap {
-    house: House,
-    sink: Sink,
+pub struct Trap {
+    pub house: House,
+    pub sink: Sink,
 }
 
 impl Trap {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let sink = Sink::new();
         let house = House::new();
         house.control("remotes", &sink.remote("")).control("pausetime", "0");
@@ -45,12 +46,12 @@ impl Trap {
         Self { house, sink }
     }
 
-    fn etc(&self) -> PathBuf {
+    pub fn etc(&self) -> PathBuf {
         self.house.path("etc")
     }
 
     /// Runs what root runs; each may fail, and says so then.
-    fn run(&self) -> String {
+    pub fn run(&self) -> String {
         let mut said = String::new();
         let calls: [(&str, &[&str], &str); 7] = [
             ("nullmailer-queue", &[], MAIL),
@@ -62,8 +63,11 @@ impl Trap {
             ("nullmailer-send", &[], ""),
         ];
         for (program, args, input) in calls {
-            let ran = self.house.run(program, args, input);
-            assert!(ran.code.is_some(), "{program} {args:?}: {}", ran.stderr);
+            let mut limited = Command::new("timeout");
+            limited.args(["-s", "KILL", "60"]).arg(self.house.path("bin").join(program)).args(args);
+            limited.env_clear().env("NULLMAILER_TEST_PREFIX", self.house.path(""));
+            let ran = run(&mut limited, input);
+            assert!(ran.code.is_some_and(|code| code < 79), "{program} {args:?}: {}", ran.stderr);
             assert!(ran.stderr.lines().count() <= 1, "{program} {args:?}: {}", ran.stderr);
             let (code, out, error) = (ran.code, ran.stdout, ran.stderr);
             writeln!(said, "{program} {args:?} {code:?}\n{out}{error}").unwrap();
@@ -72,8 +76,11 @@ impl Trap {
     }
 }
 
+/// Owner, group, mode, names, time and text of each file.
+pub type State = BTreeMap<PathBuf, (u32, u32, u32, u64, i64, String)>;
+
 /// What root's files are, and hold, and the names beside them.
-fn state(folder: &Path) -> BTreeMap<PathBuf, (u32, u32, u32, u64, i64, String)> {
+pub fn state(folder: &Path) -> State {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries
         .map(|path| {
