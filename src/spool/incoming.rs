@@ -22,11 +22,15 @@ pub(crate) struct Incoming<'a> {
     spool: &'a Spool,
     stamp: Stamp,
     name: Reserved,
-    tmp: Folder,
-    /// Its name there, if it has one.
-    tmp_name: Option<String>,
+    tmp: Option<Temporary>,
     file: io::BufWriter<File>,
     committed: bool,
+}
+
+/// The name in `tmp/` of a file that has one.
+struct Temporary {
+    folder: Folder,
+    name: String,
 }
 
 /// What is known of a message before it is queued.
@@ -67,19 +71,20 @@ impl Spool {
         &self,
         stamp: Stamp,
         owner: super::Owner,
-        tmp: Folder,
+        folder: Folder,
         nameless: Option<File>,
     ) -> Result<Incoming<'_>, Error> {
-        let (tmp_name, file) = match nameless {
-            Some(file) => (None, file),
-            None => self.named(&tmp, owner, stamp).map(|(name, file)| (Some(name), file))?,
+        let (tmp, file) = if let Some(file) = nameless {
+            (None, file)
+        } else {
+            let (name, file) = self.named(&folder, owner, stamp)?;
+            (Some(Temporary { folder, name }), file)
         };
         let incoming = Incoming {
             spool: self,
             stamp,
             name: self.reserve(stamp)?,
             tmp,
-            tmp_name,
             file: io::BufWriter::with_capacity(64 * 1024, file),
             committed: false,
         };
@@ -125,15 +130,15 @@ impl Incoming<'_> {
     /// Where it is being written: its name, or `tmp/` itself.
     fn path(&self) -> PathBuf {
         let tmp = self.spool.tmp();
-        self.tmp_name.as_ref().map_or(tmp.clone(), |name| tmp.join(name))
+        self.tmp.as_ref().map_or(tmp.clone(), |one| tmp.join(&one.name))
     }
 
     /// The message as it would be read from the queue, for a delivery before it is queued.
     pub(crate) fn entry(&mut self, envelope: Envelope) -> Result<Entry, Error> {
         let path = self.path();
         self.file.flush().map_err(Error::at("write", &path))?;
-        let file = match &self.tmp_name {
-            Some(name) => self.tmp.read(name),
+        let file = match &self.tmp {
+            Some(Temporary { folder, name }) => folder.read(name),
             None => sys::reopen(self.file.get_ref()),
         };
         file.and_then(|file| Entry::unqueued(self.name.id().clone(), envelope, file))
@@ -168,8 +173,8 @@ impl Incoming<'_> {
         #[cfg(test)]
         super::simulated::queued(&path.join(id.as_str()), self.stamp);
         // A tmp name that stays behind is a second link to queued mail; start-up clears it.
-        if let Some(name) = &self.tmp_name {
-            let _ = self.tmp.remove(name);
+        if let Some(Temporary { folder, name }) = &self.tmp {
+            let _ = folder.remove(name);
         }
         trigger::pull(self.spool);
         Ok(id)
@@ -209,8 +214,8 @@ impl Incoming<'_> {
 
     /// link(2), not rename(2): it fails rather than replace another message.
     fn link(&self, queue: &Folder, id: &QueueId) -> io::Result<()> {
-        match &self.tmp_name {
-            Some(name) => self.tmp.link(name, queue, id.as_str()),
+        match &self.tmp {
+            Some(Temporary { folder, name }) => folder.link(name, queue, id.as_str()),
             None => queue.name_file(self.file.get_ref(), id.as_str()),
         }
     }
@@ -233,8 +238,8 @@ impl Write for Incoming<'_> {
 
 impl Drop for Incoming<'_> {
     fn drop(&mut self) {
-        if let Some(name) = self.tmp_name.as_ref().filter(|_| !self.committed) {
-            let _ = self.tmp.remove(name);
+        if let Some(Temporary { folder, name }) = self.tmp.as_ref().filter(|_| !self.committed) {
+            let _ = folder.remove(name);
         }
     }
 }
