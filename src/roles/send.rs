@@ -73,6 +73,9 @@ pub(crate) fn run(call: Call) -> Result<Exit, Failure> {
             spool.root().display()
         ));
     }
+    for line in spool.exposed() {
+        log.caution(&line);
+    }
     let taker = (submitter.clone(), spool.clone());
     let aside = Rc::new(process::open_log(&submitter, Box::new(outlet.clone()))?);
     // Mail still comes by the other ways.

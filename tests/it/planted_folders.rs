@@ -214,3 +214,25 @@ fn a_spool_may_be_a_link_and_nothing_below_it() {
         fs::rename(house.path("moved"), &name).unwrap();
     }
 }
+
+#[test]
+fn a_folder_that_others_may_write_is_a_caution_with_the_command_that_mends_it() {
+    if !is_root() {
+        return;
+    }
+    let trap = Trap::new();
+    let path = |name: &str| trap.house.path("queue").join(name);
+    let cautions = || {
+        let log = trap.house.run("nullmailer-send", [""; 0], "").success().stdout;
+        let lines = log.lines().filter(|line| line.starts_with("caution "));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(cautions(), [""; 0]);
+    fs::set_permissions(path("queue"), fs::Permissions::from_mode(0o1777)).unwrap();
+    chown(path("failed"), Some(MAIL_USER - 1), None).unwrap();
+    let said = cautions();
+    assert_eq!(said.len(), 2, "{said:#?}");
+    assert!(said[0].contains("has mode 1777: everybody may put files there; chmod o-w "));
+    let mend = format!("chown {MAIL_USER} {}", path("failed").display());
+    assert!(said[1].contains(&mend), "{said:#?}");
+}
