@@ -12,6 +12,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 BINARY = os.environ.get("BINARY", str(HERE.parent.parent / "target/debug/nullmailer"))
 FOLDERS = ["queue", "tmp", "failed", "status"]
+PROGRAMS = ["nullmailer-queue", "nullmailer-send", "nullmailer-smtpd", "nullmailer-inject", "sendmail"]
 
 # nullmailer needs /proc to give a file its first name late, and does without it where it is not there.
 WITHOUT_PROC = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh"]
@@ -32,7 +33,7 @@ class House:
         self.spool = self.root / "queue"
         for folder in ["conf", "protocols", "sbin", "bin", "log", "queue"]:
             (self.root / folder).mkdir()
-        for name in ["nullmailer-queue", "nullmailer-send", "nullmailer-smtpd", "sendmail"]:
+        for name in PROGRAMS:
             (self.root / "bin" / name).symlink_to(BINARY)
         self.control(**{
             "me": "crash.example",

@@ -11,6 +11,9 @@ import socket
 import threading
 import time
 
+# What each of the two offers.
+EXTENSIONS = ["PIPELINING", "PIPELINING CHUNKING"]
+
 
 class Copy:
     """One recipient of one message that was taken."""
@@ -26,12 +29,16 @@ class Copy:
 
 
 class Sink:
-    def __init__(self, seed):
+    def __init__(self, seed, talk=None):
+        # What speaks to a client.
+        self.talk = talk or Talk
         self.lock = threading.Lock()
         self.random = random.Random(seed)
         self.copies = collections.defaultdict(list)
         # For each recipient that a bounce was about, when that bounce was taken.
         self.bounced = collections.defaultdict(list)
+        # And whom it was sent to.
+        self.reported = collections.defaultdict(set)
         self.asked = collections.Counter()
         self.postponed = set()
         self.by_message = collections.defaultdict(list)
@@ -40,7 +47,7 @@ class Sink:
         self.clock = time.monotonic
         # Called with the number of the event, at the points where a kill is of interest.
         self.on_event = lambda number, phase: None
-        self.ports = [self.listen(extensions) for extensions in ("PIPELINING", "PIPELINING CHUNKING")]
+        self.ports = [self.listen(extensions) for extensions in EXTENSIONS]
 
     def listen(self, extensions):
         server = socket.create_server(("127.0.0.1", 0), backlog=64)
@@ -51,7 +58,7 @@ class Sink:
         while True:
             client, _ = server.accept()
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            talk = Talk(self, client, extensions, self.life)
+            talk = self.talk(self, client, extensions, self.life)
             threading.Thread(target=talk.run, daemon=True).start()
 
     def event(self, phase):
@@ -173,6 +180,7 @@ class Talk:
             if sender == "":
                 for address in re.findall(rb"(?im)^Final-Recipient: *rfc822; *(\S+)", text):
                     sink.bounced[address.decode()].append(sink.clock())
+                    sink.reported[address.decode()].update(taken)
             else:
                 for address, copy in zip(taken, copies):
                     sink.copies[address].append(copy)
