@@ -92,12 +92,13 @@ class Talk:
     def converse(self):
         sender, taken = None, []
         while line := self.reader.readline():
-            # Our client never sends the next command before it has the reply to a message.
-            for copy in self.told:
-                copy.followed = True
-            self.told = []
             line = line.decode().rstrip("\r\n")
             verb = line.split(" ", 1)[0].upper()
+            # RSET comes with a chunk. Our client sends no other command before it has the reply to a message.
+            if verb != "RSET":
+                for copy in self.told:
+                    copy.followed = True
+                self.told = []
             if verb == "EHLO":
                 self.say("\r\n".join(["250-sink"] + [f"250-{e}" for e in self.extensions.split()] + ["250 DSN"]))
             elif verb == "MAIL":
