@@ -115,7 +115,11 @@ fn assert_answer(answer: &str) {
 
 /// A client of the daemon's socket, up to what is in the queue then.
 pub fn submission(data: &[u8]) {
-    let _ = crate::submit::fuzz::submission(data);
+    let folders = |below: &std::path::Path| {
+        let prefix = ("NULLMAILER_TEST_PREFIX".into(), below.into());
+        crate::config::Directories::find(crate::role::Privilege::None, [prefix])
+    };
+    let _ = crate::submit::fuzz::submission(data, folders);
 }
 
 /// Replies of a server: the same however their bytes arrive.

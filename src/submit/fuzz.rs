@@ -6,19 +6,18 @@ use std::cell::OnceCell;
 use std::io::{self, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::desk::{Peer, Served, Signs};
 use super::{Crowd, Desk, Submitter, read_envelope, wire};
 use crate::config::Directories;
-use crate::role::Privilege;
 use crate::spool::{Spool, Stamp};
 
 /// Whatever a client says and wherever it stops, it has one answer; what is queued is what it has said, and it is queued
 /// if, and only if, it was said to its end. True where it was.
-pub(crate) fn submission(data: &[u8]) -> bool {
+pub(crate) fn submission(data: &[u8], folders: fn(&Path) -> Directories) -> bool {
     let Some((how, data)) = data.split_first() else { return false };
     let hello = wire::HELLO.as_bytes();
     let said = match how % 3 {
@@ -26,7 +25,8 @@ pub(crate) fn submission(data: &[u8]) -> bool {
         1 => [hello, data].concat(),
         _ => [hello, &whole(data, usize::from(how / 3) + 1)].concat(),
     };
-    let desk = &desk().1;
+    let house = house(folders);
+    let (desk, files) = (&house.1, |folder| files(&house.1, folder));
     let (ours, mut theirs) = UnixStream::pair().expect("there are sockets");
     theirs.write_all(&said).expect("it fits into a socket");
     theirs.shutdown(Shutdown::Write).expect("it is open");
@@ -41,15 +41,15 @@ pub(crate) fn submission(data: &[u8]) -> bool {
         let (sender, recipients, _) = read_envelope(&mut rest).ok()?;
         Some((sender, recipients, rest.to_vec()))
     });
-    let files = files("queue");
-    assert!(self::files("tmp").is_empty());
+    let queued = files("queue");
+    assert!(files("tmp").is_empty());
     let Some((sender, recipients, message)) = expected else {
-        assert!(files.is_empty() && !answer.starts_with("queued "), "{answer:?}");
+        assert!(queued.is_empty() && !answer.starts_with("queued "), "{answer:?}");
         return false;
     };
     let Served::Queued(id) = served else { panic!("{answer:?}") };
     assert_eq!(answer, format!("queued {id}\n"));
-    let [file] = files.as_slice() else { panic!("{files:?}") };
+    let [file] = queued.as_slice() else { panic!("{queued:?}") };
     let text = std::fs::read(file).expect("it is there");
     let mut text = text.as_slice();
     let (from, to, _) = read_envelope(&mut text).expect("what is queued can be read");
@@ -57,7 +57,7 @@ pub(crate) fn submission(data: &[u8]) -> bool {
     let trace = text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(1);
     let (end, _) = trace.expect("there is a Received field");
     assert!(text[end + 1..] == message);
-    for file in files.iter().chain(&self::files("status")) {
+    for file in queued.iter().chain(&files("status")) {
         std::fs::remove_file(file).expect("it is there");
     }
     true
@@ -94,18 +94,17 @@ fn decode(said: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-fn files(folder: &str) -> Vec<PathBuf> {
-    let names = std::fs::read_dir(desk().1.spool.root().join(folder)).expect("it is there");
+fn files(desk: &Desk, folder: &str) -> Vec<PathBuf> {
+    let names = std::fs::read_dir(desk.spool.root().join(folder)).expect("it is there");
     names.map(|entry| entry.expect("it can be read").path()).collect()
 }
 
 /// One for the whole run, in memory where the system has such a place.
-fn desk() -> Rc<(tempfile::TempDir, Desk)> {
+fn house(folders: fn(&Path) -> Directories) -> Rc<(tempfile::TempDir, Desk)> {
     let make = || {
         let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
         let dir = dir.expect("there is room");
-        let prefix = ("NULLMAILER_TEST_PREFIX".into(), dir.path().into());
-        let directories = Directories::find(Privilege::None, [prefix]);
+        let directories = folders(dir.path());
         let spool = Spool::open(&directories.spool).expect("there is room");
         let submitter = Submitter {
             directories,
@@ -127,9 +126,9 @@ fn desk() -> Rc<(tempfile::TempDir, Desk)> {
         Rc::new((dir, Desk { submitter, spool, crowd, clock: || 1, judge, engine }))
     };
     thread_local! {
-        static DESK: OnceCell<Rc<(tempfile::TempDir, Desk)>> = const { OnceCell::new() };
+        static HOUSE: OnceCell<Rc<(tempfile::TempDir, Desk)>> = const { OnceCell::new() };
     }
-    DESK.with(|desk| Rc::clone(desk.get_or_init(make)))
+    HOUSE.with(|house| Rc::clone(house.get_or_init(make)))
 }
 
 #[cfg(test)]
@@ -138,6 +137,11 @@ mod tests {
     use proptest::strategy::ValueTree as _;
 
     use super::*;
+    use crate::role::Privilege;
+
+    fn folders(below: &Path) -> Directories {
+        Directories::find(Privilege::None, [("NULLMAILER_TEST_PREFIX".into(), below.into())])
+    }
 
     /// Bytes that have a chance of getting somewhere.
     fn plausible() -> impl Strategy<Value = Vec<u8>> {
@@ -161,7 +165,7 @@ mod tests {
         let mut runner = proptest::test_runner::TestRunner::deterministic();
         for _ in 0..1500 {
             let data = plausible().new_tree(&mut runner).expect("it is made").current();
-            queued += u32::from(submission(&data));
+            queued += u32::from(submission(&data, folders));
         }
         assert!((30..1000).contains(&queued), "{queued}");
     }
