@@ -73,6 +73,8 @@ class Talk:
         self.sink, self.client, self.extensions, self.life = sink, client, extensions, life
         self.reader = client.makefile("rb")
         self.told = []
+        # An answer to a chunk counts once the RSET behind it is answered too.
+        self.awaits_reset = False
         # Some servers take few recipients at once.
         self.limit = 2 if sink.random.random() < 0.3 else 100
 
@@ -117,6 +119,7 @@ class Talk:
                     if not part:
                         return
                     text += part
+                self.awaits_reset = False
                 self.end(sender, taken, text)
             elif verb == "BDAT":
                 size = int(line.split()[1])
@@ -124,11 +127,13 @@ class Talk:
                 if len(text) < size:
                     return
                 if taken:
+                    self.awaits_reset = True
                     self.end(sender, taken, text)
                 else:
                     self.say("554 5.5.1 no recipients")
             elif verb == "RSET":
                 self.say("250 2.0.0 ok")
+                self.answered()
             elif verb == "QUIT":
                 self.say("221 2.0.0 bye")
                 return
@@ -186,11 +191,14 @@ class Talk:
                 for address, copy in zip(taken, copies):
                     sink.copies[address].append(copy)
                     sink.by_message[message].append(copy)
-        try:
-            self.say("250 2.0.0 taken")
-        finally:
-            now = time.monotonic()
-        for copy in copies:
-            copy.replied = now
+        self.say("250 2.0.0 taken")
         self.told = copies
+        if not self.awaits_reset:
+            self.answered()
         sink.event("told")
+
+    def answered(self):
+        """All that the client waits for before it counts a message as taken is on its way."""
+        now = time.monotonic()
+        for copy in self.told:
+            copy.replied = copy.replied or now
