@@ -50,7 +50,7 @@ pub(crate) fn submission(data: &[u8], folders: fn(&Path) -> Directories) -> bool
     let Served::Queued(id) = served else { panic!("{answer:?}") };
     assert_eq!(answer, format!("queued {id}\n"));
     let [file] = queued.as_slice() else { panic!("{queued:?}") };
-    let text = std::fs::read(file).expect("it is there");
+    let text = crate::sys::read_file(file, u64::MAX).expect("it is there");
     let mut text = text.as_slice();
     let (from, to, _) = read_envelope(&mut text).expect("what is queued can be read");
     assert_eq!((from, to), (sender, recipients));

@@ -24,6 +24,8 @@ use crate::sys;
 
 /// A process that has no descriptor or no thread left takes a breath.
 const BREATH: Duration = Duration::from_secs(1);
+/// Where it comes and goes, trouble is said once in so long.
+const QUIET: Duration = Duration::from_secs(60);
 /// Who has said nothing for so long is silent.
 const SILENT: Duration = Duration::from_secs(1);
 /// How often is looked after a thread that ought to go on, and after what time such a one is nudged.
@@ -47,7 +49,8 @@ struct Room {
     bin: Bin,
     broom: Broom,
     turned_away: bool,
-    in_trouble: bool,
+    /// When it was last said that nobody could be let in.
+    complained: Option<Instant>,
     tally: Tally,
     /// Without a bound: what is told of refusals is counted, and mail takes longer to sync than its line to write.
     told: mpsc::UnboundedSender<Visit>,
@@ -81,7 +84,7 @@ impl Desk {
             bin,
             broom,
             turned_away: false,
-            in_trouble: false,
+            complained: None,
             tally: Tally::new(Instant::now()),
             told,
         };
@@ -188,7 +191,6 @@ impl Room {
             Verdict::Welcome => {}
             Verdict::InPlaceOf(other) => self.let_go(other, Order::Go),
             Verdict::Busy => {
-                self.in_trouble = false;
                 self.turn_away(stream);
                 if !self.turned_away {
                     self.turned_away = true;
@@ -212,7 +214,6 @@ impl Room {
         };
         match Builder::new().name("client".to_owned()).spawn(work) {
             Ok(thread) => {
-                self.in_trouble = false;
                 // His thread may be through with it already.
                 self.bin.release(stream);
                 self.clients.insert(number, Client { peer, stream: weak, signs, thread });
@@ -277,10 +278,11 @@ impl Room {
     }
 
     fn trouble(&mut self, error: io::Error) {
-        if !self.in_trouble {
+        let now = Instant::now();
+        if self.complained.is_none_or(|before| now - before > QUIET) {
+            self.complained = Some(now);
             self.tell(Visit::Trouble(error));
         }
-        self.in_trouble = true;
     }
 
     fn tells(&mut self, uid: u32) -> bool {

@@ -187,7 +187,8 @@ impl Engine {
         self.core.log.ready(self.index.len());
         loop {
             self.start_deliveries();
-            if self.running.is_empty() && (self.stop_by.is_some() || !self.index.has_unread()) {
+            let waits = self.index.has_unread() || self.has_a_turn_to_come();
+            if self.running.is_empty() && (self.stop_by.is_some() || !waits) {
                 if self.ends != Ends::Stopped && self.sweep_at_the_end() {
                     continue;
                 }

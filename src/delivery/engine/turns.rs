@@ -43,6 +43,17 @@ impl Engine {
         }
     }
 
+    /// Messages wait for nothing but their turn (`ratelimit`): all that runs may have ended, and the pass has not.
+    pub(super) fn has_a_turn_to_come(&self) -> bool {
+        let now = Instant::now();
+        self.plan.as_ref().is_some_and(|plan| {
+            plan.lanes().any(|lane| {
+                self.index.backlog(lane) > 0
+                    && plan.target(lane, now).is_some_and(|route| route.is_paced(now))
+            })
+        })
+    }
+
     fn start(&mut self, plan: &Rc<Plan>, route: &Rc<Route>, taken: Taken<Note>, now: Instant) {
         self.begin_pass();
         let errand = Errand { taken, underway: Some(route.set_out(now)) };

@@ -117,6 +117,11 @@ impl Route {
         underway < self.width.borrow_mut().allowed(backlog, limit, now)
     }
 
+    /// Whether it is open and has its next turn later.
+    pub(in crate::delivery) fn is_paced(&self, now: Instant) -> bool {
+        self.standing(now) == Standing::Open && self.pool.site.next_turn(now).is_some()
+    }
+
     /// When to ask [`Route::admits`] again although nothing happened.
     pub(in crate::delivery) fn next_look(&self, backlog: usize, now: Instant) -> Option<Instant> {
         let is_open = self.standing(now) == Standing::Open;
