@@ -221,3 +221,17 @@ fn a_daemon_that_is_stopped_leaves_no_program_behind() {
     assert!(reader.join().unwrap().is_empty());
     assert_eq!(house.queued().len(), 1);
 }
+
+#[test]
+fn of_a_program_that_cannot_log_in_one_is_run_in_each_pause() {
+    let house = house("", "echo >>$(dirname \"$0\")/runs; cat >/dev/null; echo 5.7.8 no; exit 20");
+    house.control("pausetime", "1h");
+    (0..5).for_each(|_| queue(&house, "s@x.y"));
+    let daemon = Daemon::start(&house);
+    daemon.wait_for_line("remote-failed remote=host.dom ");
+    queue(&house, "s@x.y");
+    daemon.wait_for_line("Trigger pulled.");
+    daemon.stop();
+    assert_eq!(read(&house, "protocols/runs").lines().count(), 1);
+    assert_eq!(house.queued().len(), 6);
+}

@@ -119,3 +119,90 @@ fn how_the_queue_and_the_remotes_stand_is_said_on_sigusr1() {
     assert!(log.iter().any(|line| line == "status due=1 later=0 running=0"), "{log:#?}");
     assert!(log.iter().any(|line| line.ends_with("error=\"554 5.3.2 not you\"")), "{log:#?}");
 }
+
+#[test]
+fn a_message_that_a_crowded_server_turns_away_goes_to_the_next_remote() {
+    let full = Sink::new().answers("RCPT TO:<long@*", Answer::Hold);
+    let other = Sink::new();
+    let house = house(&(full.remote("") + &other.remote("").replace("127.0.0.1", "localhost")));
+    let daemon = Daemon::start(&house);
+    queue(&house, "long@x.example");
+    full.wait_for_command("RCPT TO:<long@*");
+    full.answers_now("CONNECT", "421 4.7.0 too many connections");
+    queue(&house, "a@x.example");
+    assert_eq!(other.wait_for(1).len(), 1);
+    full.accept("RCPT TO:<long@*");
+    assert_eq!(full.wait_for(1).len(), 1);
+    daemon.stop();
+}
+
+#[test]
+fn a_session_that_was_turned_away_is_asked_for_again_after_a_pause_though_another_one_hangs() {
+    let sink = Sink::new().answers("RCPT TO:<long@*", Answer::Hold);
+    let house = house(&sink.remote(""));
+    let daemon = Daemon::start(&house);
+    queue(&house, "long@x.example");
+    sink.wait_for_command("RCPT TO:<long@*");
+    sink.answers_now("CONNECT", "421 4.7.0 too many connections");
+    queue(&house, "a@x.example");
+    daemon.wait_for_line("remote-crowded ");
+    sink.accept("CONNECT");
+    assert_eq!(sink.wait_for(1).len(), 1);
+    sink.accept("RCPT TO:<long@*");
+    sink.wait_for(2);
+    daemon.stop();
+}
+
+#[test]
+fn a_login_that_was_refused_is_not_tried_again_because_remotes_was_empty_for_a_moment() {
+    let sink = Sink::new().offers(&["AUTH PLAIN"]).answers("AUTH*", "535 5.7.8 no");
+    let remotes = sink.remote("--user=u --pass=p");
+    let house = house(&remotes);
+    house.control("pausetime", "1h");
+    let daemon = Daemon::start(&house);
+    queue(&house, "a@x.example");
+    daemon.wait_for_line("remote-failed ");
+    for n in 1..4 {
+        for (text, said) in [("", "No remote hosts listed"), (&remotes, "configured ")] {
+            house.control("remotes", text);
+            daemon.signal(Signal::SIGHUP);
+            daemon.wait_for_lines(said, if text.is_empty() { n } else { n + 1 });
+        }
+        queue(&house, "b@x.example");
+        daemon.wait_for_lines("Trigger pulled.", n + 1);
+    }
+    let log = daemon.stop_with_log();
+    assert_eq!(log.iter().filter(|line| line.contains("remote-failed ")).count(), 1, "{log:#?}");
+}
+
+#[test]
+fn a_pausetime_beyond_any_clock_ends_no_daemon() {
+    let sink = Sink::new().answers("CONNECT", "554 no");
+    let house = house(&sink.remote(""));
+    house.control("pausetime", "400000000000y").control("maxpause", "400000000000y");
+    let daemon = Daemon::start(&house);
+    for n in 1..3 {
+        queue(&house, "a@x.example");
+        daemon.wait_for_lines("Trigger pulled.", n);
+        daemon.wait_for_line("remote-failed ");
+    }
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_daemon_that_ends_writes_down_which_message_may_have_been_taken() {
+    let sink = Sink::new().answers(".", Answer::Hold);
+    let house = house(&sink.remote(""));
+    house.control("pausetime", "1h");
+    let daemon = Daemon::start(&house);
+    queue(&house, "a@x.example");
+    sink.wait_for_command(".");
+    let log = daemon.stop_with_log().join("\n");
+    assert!(log.contains("the daemon ends; the message may have been taken"), "{log}");
+    let journal = house.path("queue/status").join(house.only_queued().id);
+    assert!(fs::read_to_string(journal).unwrap().contains("may have been taken"));
+    let next = Daemon::start(&house);
+    next.wait_for_line("Rescanning queue.");
+    let log = next.stop_with_log().join("\n");
+    assert!(!log.contains("Starting delivery: "), "{log}");
+}

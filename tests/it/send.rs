@@ -364,7 +364,9 @@ fn mail_that_is_too_old_is_bounced_when_it_fails_again() {
     once(&house);
     // The clock may have been wrong when it came: failing once is not enough.
     assert_eq!((house.queued().len(), house.names("failed").len()), (1, 0));
-    once(&house);
+    let log = once(&house);
+    assert!(log.contains(" to=<a@x.example> delay=37"), "{log}");
+    assert!(log.contains(" reply=\"5.4.7 delivery time expired"), "{log}");
     assert_eq!(house.names("failed").len(), 1);
     let bounce = house.only_queued();
     assert_eq!(
