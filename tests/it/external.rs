@@ -161,10 +161,13 @@ fn a_queue_program_that_has_ended_is_not_waited_for_either() {
     let house = house("", script);
     let mut inject = house.command("nullmailer-inject");
     inject.env("NULLMAILER_QUEUE", house.path("protocols/dummy"));
+    let begun = std::time::Instant::now();
     let ran = run(&mut inject, "To: a@b.c\n\n");
+    let took = begun.elapsed().as_secs();
     let left = read(&house, "protocols/dummy.pid");
     run(Command::new("kill").arg(left.trim()), "").success();
     ran.exit(73).complains("dummy: no room");
+    assert!(took < 500, "{took} s: the child was waited for");
 }
 
 #[test]
