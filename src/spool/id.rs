@@ -33,6 +33,9 @@ pub(crate) struct Stamp {
 #[derive(Debug)]
 pub(super) struct Reserved(QueueId);
 
+const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
+/// So many of them hold 64 bits.
+const TAIL: usize = 13;
 /// So many tails are tried. One that is taken is a sign of something planted: chance takes none.
 pub(super) const TAILS: u32 = 100;
 
@@ -63,6 +66,12 @@ impl QueueId {
             0 => self.clone(),
             _ => Self(format!("{}.{nth}", self.0).into()),
         }
+    }
+
+    /// Whether [`Spool::reserve`] may have made it.
+    pub(super) fn has_tail(&self) -> bool {
+        let tail = self.0.split('.').nth(2);
+        tail.is_some_and(|tail| tail.len() == TAIL && tail.bytes().all(|one| DIGITS.contains(&one)))
     }
 
     /// Time and process for a new name of the message, as far as this one tells them.
@@ -120,12 +129,11 @@ impl Spool {
 
 /// 64 random bits in letters and digits.
 fn tail() -> String {
-    const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
     // Each one has keys of its own, which come from the system's random numbers.
     let bits = RandomState::new().hash_one(());
     #[cfg(test)]
     let bits = super::simulated::tail().unwrap_or(bits);
-    (0..13).map(|digit| char::from(DIGITS[(bits >> (5 * digit) & 31) as usize])).collect()
+    (0..TAIL).map(|digit| char::from(DIGITS[(bits >> (5 * digit) & 31) as usize])).collect()
 }
 
 impl fmt::Display for QueueId {

@@ -1,10 +1,11 @@
 //! What is in the queue, without opening it.
 
 use std::cmp::Ordering;
+use std::ffi::OsStr;
 use std::io;
 
 use super::{Error, OddName, QueueId, Spool};
-use crate::sys::Folder;
+use crate::sys::{Folder, Stat};
 
 /// A name found in `queue/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +15,21 @@ pub(crate) struct Waiting {
     pub(crate) arrival: i64,
     /// There is a journal of its name. Whether it is its own is seen when that is read.
     pub(crate) tried: bool,
+    /// It may be that somebody is still writing it, as far as can be seen of a file that is new.
+    pub(crate) may_grow: bool,
+}
+
+impl Waiting {
+    fn of(id: QueueId, file: &Stat, tried: bool) -> Self {
+        let may_grow = may_grow(&id, file);
+        Self { id, arrival: file.mtime, tried, may_grow }
+    }
+}
+
+/// A file that a program links here was finished before, and so is one that got a time or a mode afterwards. Names of
+/// our own making have whole messages.
+fn may_grow(id: &QueueId, file: &Stat) -> bool {
+    file.is_file && (file.size == 0 || !file.is_finished && !id.has_tail())
 }
 
 /// What is in the queue.
@@ -42,7 +58,7 @@ impl Spool {
                 continue;
             }
             if let Ok(file) = queue.glance(&name) {
-                found.push(Waiting { id, arrival: file.mtime, tried: false });
+                found.push(Waiting::of(id, &file, false));
             }
         }
         found.sort_unstable_by(|a, b| oldest_first(&a.id, &b.id));
@@ -55,11 +71,16 @@ impl Spool {
         Ok(Found { waiting: found, odd })
     }
 
+    /// Whether somebody may still be writing a file of this name that has just appeared.
+    pub(crate) fn is_being_written(&self, name: &OsStr) -> bool {
+        QueueId::parse(name).and_then(|id| self.stat(id)).is_some_and(|one| one.may_grow)
+    }
+
     /// One message of the queue, if it is there.
     pub(crate) fn stat(&self, id: QueueId) -> Option<Waiting> {
         let file = self.queue_folder().ok()?.glance(id.as_str()).ok()?;
         let tried = self.has_journal(&id);
-        Some(Waiting { id, arrival: file.mtime, tried })
+        Some(Waiting::of(id, &file, tried))
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) struct Stat {
     pub(crate) size: u64,
     /// Seconds since 1970.
     pub(crate) mtime: i64,
+    /// Something was done to it after it was last written: it was linked, or given a time or a mode.
+    pub(crate) is_finished: bool,
 }
 
 const HELD: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
@@ -131,6 +133,7 @@ impl Folder {
             is_file: kind == SFlag::S_IFREG,
             size: stat.st_size.try_into().unwrap_or(0),
             mtime: stat.st_mtime,
+            is_finished: (stat.st_ctime, stat.st_ctime_nsec) > (stat.st_mtime, stat.st_mtime_nsec),
         })
     }
 

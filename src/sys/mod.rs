@@ -28,7 +28,7 @@ pub(crate) use confine::{Allowed, confine};
 #[cfg(test)]
 pub(crate) use files::make_fifo;
 pub(crate) use files::{open_file, read_file};
-pub(crate) use folder::Folder;
+pub(crate) use folder::{Folder, Stat};
 pub(crate) use handover::take_listener;
 pub(crate) use identity::{host_name, identity, no_new_privileges, user_name};
 pub(crate) use inheritance::{own_what_we_make, shed_inheritance};

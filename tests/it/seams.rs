@@ -2,6 +2,7 @@
 //! delivery that hangs, one remote's word and another's silence.
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::Signal;
@@ -205,4 +206,38 @@ fn a_daemon_that_ends_writes_down_which_message_may_have_been_taken() {
     next.wait_for_line("Rescanning queue.");
     let log = next.stop_with_log().join("\n");
     assert!(!log.contains("Starting delivery: "), "{log}");
+}
+
+#[test]
+fn what_somebody_is_writing_into_the_queue_is_not_taken_by_half_at_a_start_nor_when_all_is_to_be_tried()
+ {
+    let text = "root@h.example\na@x.example\n\nSubject: x\n\none\ntwo\n";
+    for (is_up, begun) in [(false, 0), (false, 20), (false, 45), (true, 0), (true, 20), (true, 45)]
+    {
+        let sink = Sink::new();
+        let house = house(&sink.remote(""));
+        let start = || {
+            let daemon = Daemon::start(&house);
+            daemon.wait_for_line("Rescanning queue.");
+            daemon
+        };
+        start().stop();
+        let daemon = is_up.then(start);
+        let path = house.path("queue/queue/1700000000.77");
+        let mut file = File::create(&path).unwrap();
+        file.write_all(&text.as_bytes()[..begun]).unwrap();
+        let daemon = daemon.unwrap_or_else(start);
+        daemon.signal(Signal::SIGALRM);
+        daemon.wait_for_lines("Rescanning queue.", 2);
+        // Whoever hands mail in pulls the trigger for all.
+        queue(&house, "b@x.example");
+        assert_eq!(sink.wait_for(1).len(), 1);
+        file.write_all(&text.as_bytes()[begun..]).unwrap();
+        drop(file);
+        let messages = sink.wait_for(2);
+        assert!(messages.iter().any(|mail| mail.text().ends_with("one\ntwo\n")), "{begun}");
+        let log = daemon.stop_with_log();
+        assert!(!log.iter().any(|line| line.contains("unusable")), "{log:#?}");
+        assert_eq!((house.queued().len(), house.names("failed").len()), (0, 0));
+    }
 }

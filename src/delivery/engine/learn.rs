@@ -1,6 +1,6 @@
 //! What the engine learns between deliveries: the configuration, and which messages there are.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::deliver::Note;
 use super::{Ends, Engine, REST};
 use crate::config::{Settings, exposed};
-use crate::delivery::queue::Lane;
+use crate::delivery::queue::{Lane, WRITING};
 use crate::delivery::remote::Plan;
 use crate::spool::{Found, OddName, QueueId, Waiting};
 use crate::transport::Dialer;
@@ -103,11 +103,28 @@ impl Engine {
                 return;
             }
         };
-        let Found { waiting, odd } = found;
+        let Found { mut waiting, odd } = found;
         self.pass_over(odd);
+        waiting.retain(|one| !self.is_being_written(one));
         if !waiting.is_empty() {
             self.learn(waiting);
         }
+    }
+
+    /// What somebody may still be writing is taken when it was left alone for a while, or its writer has closed it. A run
+    /// that ends when everything was tried takes what there is.
+    fn is_being_written(&mut self, found: &Waiting) -> bool {
+        let name = OsStr::new(found.id.as_str());
+        if self.arrivals.has(name) {
+            return true;
+        }
+        let age = u64::try_from(self.now().saturating_sub(found.arrival)).unwrap_or(0);
+        let is_new = age < WRITING.as_secs();
+        let waits = self.ends == Ends::Stopped && found.may_grow && is_new;
+        if waits {
+            self.arrivals.wait(name.to_owned(), Instant::now());
+        }
+        waits
     }
 
     /// Says of names that no message can have that what has them stays where it is: once, of so many.

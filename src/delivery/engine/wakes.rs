@@ -67,7 +67,8 @@ impl Engine {
                 self.new_mail();
                 if self.watched {
                     self.arrivals.pull(now);
-                    let whole = self.arrivals.take_all(now, |name| self.core.spool.is_begun(name));
+                    let spool = &self.core.spool;
+                    let whole = self.arrivals.take_all(now, |name| spool.is_being_written(name));
                     self.appeared(&whole);
                 } else {
                     self.rescan();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Nobody who writes into the queue by hand takes longer over a message.
-const WRITING: Duration = Duration::from_secs(10);
+pub(in crate::delivery) const WRITING: Duration = Duration::from_secs(10);
 /// From open(2) to the first write(2).
 const MOMENT: Duration = Duration::from_millis(5);
 /// The kernel tells of a name and of the trigger this close to each other.
@@ -56,6 +56,18 @@ impl Arrivals {
         }
     }
 
+    /// Adds a name that was found, of whose file it is not known whether it is whole.
+    pub(in crate::delivery) fn wait(&mut self, name: OsString, now: Instant) {
+        if !self.made.contains_key(&name) {
+            self.put(name, Made { due: now + WRITING, empty: false });
+        }
+    }
+
+    /// Whether a name waits here.
+    pub(in crate::delivery) fn has(&self, name: &OsStr) -> bool {
+        self.made.contains_key(name)
+    }
+
     /// Notes that the trigger was pulled. A program pulls it after its link: what was made by now can
     /// be taken.
     pub(in crate::delivery) fn pull(&mut self, now: Instant) {
@@ -67,14 +79,14 @@ impl Arrivals {
         self.by_due.first().map(|(due, _)| *due)
     }
 
-    /// Takes all names that hold something, after a trigger.
+    /// Takes all names, after a trigger, but for those that somebody may still be writing.
     pub(in crate::delivery) fn take_all(
         &mut self,
         now: Instant,
-        is_empty: impl Fn(&OsStr) -> bool,
+        may_grow: impl Fn(&OsStr) -> bool,
     ) -> Vec<OsString> {
         let names = std::mem::take(&mut self.by_due);
-        self.take(names.into_iter().map(|(_, name)| name), now, is_empty)
+        self.take(names.into_iter().map(|(_, name)| name), now, may_grow)
     }
 
     /// Takes the names whose time is over by `now`.
