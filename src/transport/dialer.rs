@@ -4,6 +4,7 @@
 //! point: the connection closes without another word, so a message that was under way is not
 //! accepted by half.
 
+use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,6 +34,7 @@ pub(crate) struct Dialer {
     programs: PathBuf,
     reach: Reach,
     tls: Mutex<Vec<Kept>>,
+    doubts: Mutex<HashMap<(String, Option<u16>), smtp::Doubt>>,
 }
 
 #[derive(Debug)]
@@ -64,7 +66,13 @@ pub(crate) struct Peer {
 impl Dialer {
     /// `programs` is the folder of programs for protocols that are not built in.
     pub(crate) fn new(helo: Helo, programs: PathBuf) -> Self {
-        Self { helo, programs, reach: Reach::default(), tls: Mutex::default() }
+        Self {
+            helo,
+            programs,
+            reach: Reach::default(),
+            tls: Mutex::default(),
+            doubts: Mutex::default(),
+        }
     }
 
     /// Has what a sandbox does not allow fail with a sentence that says so.
@@ -79,7 +87,7 @@ impl Dialer {
         }
         match &remote.protocol {
             Protocol::Smtp => {
-                let session = self.open_smtp(remote).await?;
+                let session = self.open_smtp(remote).await?.doubting(self.doubt(remote));
                 Ok(Session(Kind::Smtp(Box::new(session))))
             }
             Protocol::Qmqp => Ok(Session(Kind::Qmqp(self.open_qmqp(remote).await?))),
@@ -90,6 +98,12 @@ impl Dialer {
                 Ok(Session(Kind::External(external::Session::new(program, remote, helo))))
             }
         }
+    }
+
+    /// What is known of the chunks of its server.
+    fn doubt(&self, remote: &Remote) -> smtp::Doubt {
+        let mut doubts = self.doubts.lock().unwrap_or_else(PoisonError::into_inner);
+        doubts.entry((remote.host.clone(), remote.effective_port())).or_default().clone()
     }
 
     async fn open_qmqp(&self, remote: &Remote) -> Result<qmqp::Session, Fault> {

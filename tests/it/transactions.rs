@@ -25,13 +25,12 @@ fn a_message_that_may_have_been_taken_is_not_repeated_at_once() {
          S: 250 CHUNKING
          C: MAIL *
          C: RCPT *
+         C: DATA
          S: 250 ok
          S: 250 ok
-         C: BDAT *
-         > chunk
-         C: RSET
+         S: 354 go
+         > text
          S: 250 taken
-         S: 250 ok
          C: MAIL *
          C: RCPT *
          C: BDAT *
@@ -148,13 +147,12 @@ fn a_sender_whose_mail_was_taken_costs_one_round_trip_a_message() {
          S: 250 CHUNKING
          C: MAIL FROM:<s@x.example>
          C: RCPT *
+         C: DATA
          S: 250 ok
          S: 250 ok
-         C: BDAT *
-         > chunk
-         C: RSET
+         S: 354 go
+         > text
          S: 250 taken
-         S: 250 ok
          C: MAIL FROM:<s@x.example>
          C: RCPT *
          C: BDAT *
@@ -166,13 +164,12 @@ fn a_sender_whose_mail_was_taken_costs_one_round_trip_a_message() {
          S: 250 ok
          C: MAIL FROM:<t@x.example>
          C: RCPT *
+         C: DATA
          S: 250 ok
          S: 250 ok
-         C: BDAT *
-         > chunk
-         C: RSET
+         S: 354 go
+         > text
          S: 250 taken
-         S: 250 ok
          C: QUIT",
     );
     let house = House::new();
@@ -195,6 +192,7 @@ fn no_reply_too_many_passes_for_the_answer_to_a_message() {
         ("S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 554 5.6.0 spam", "RSET behind BDAT"),
         ("S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 421 4.3.2 bye", "RSET behind BDAT"),
         ("S: 250 ok\nS: 250 ok\nS: 250 ok\n> close", "server closed the connection"),
+        ("S: 250 ok\nS: 250 ok\nS: 354 go", "server answered BDAT with 354 go"),
         (
             "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 250 ok\nS: 554 5.6.0 spam",
             "server sent unasked: 554",
@@ -216,13 +214,12 @@ fn no_reply_too_many_passes_for_the_answer_to_a_message() {
              S: 250 CHUNKING
              C: MAIL *
              C: RCPT *
+             C: DATA
              S: 250 ok
              S: 250 ok
-             C: BDAT *
-             > chunk
-             C: RSET
+             S: 354 go
+             > text
              S: 250 taken
-             S: 250 ok
              C: MAIL *
              C: RCPT *
              C: BDAT *

@@ -26,5 +26,5 @@ pub(crate) use capabilities::Capabilities;
 pub(super) use io::Io;
 #[cfg(test)]
 pub(crate) use io::Stream;
-pub(crate) use session::{Session, limit, within};
+pub(crate) use session::{Doubt, Session, limit, within};
 pub(crate) use transaction::{Share, deliver};

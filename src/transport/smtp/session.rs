@@ -11,6 +11,8 @@ mod writing;
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lettre::transport::smtp::client::AsyncSmtpConnection;
@@ -42,7 +44,11 @@ pub(crate) struct Session {
     out_of_step: bool,
     /// What the last transaction earned.
     trust: Option<Trust>,
+    chunks_fail: Doubt,
 }
+
+/// Whether a server has left it open what became of a chunk that it accepted.
+pub(crate) type Doubt = Arc<AtomicBool>;
 
 /// Lettre's connection has no `Debug`.
 struct Connection(AsyncSmtpConnection);
@@ -93,6 +99,7 @@ impl Session {
             failing: false,
             out_of_step: false,
             trust: None,
+            chunks_fail: Doubt::default(),
         };
         match session.begin(remote, helo, tls).await {
             Ok(()) => {
@@ -227,6 +234,21 @@ impl Session {
     /// What the transaction before this one earned. It is gone with that: each has to earn it anew.
     pub(super) fn take_trust(&mut self) -> Option<Trust> {
         self.trust.take()
+    }
+
+    /// Whether there is any, and the server has not shown that it gives no proof of what it took.
+    pub(super) fn trusts(&self) -> bool {
+        self.trust.is_some() && !self.chunks_fail.load(Ordering::Relaxed)
+    }
+
+    /// Sends no chunk from now on, in this session and in those that know of it by the same `doubt`.
+    pub(super) fn avoid_chunks(&self) {
+        self.chunks_fail.store(true, Ordering::Relaxed);
+    }
+
+    /// Shares with other sessions what is known of the server's chunks.
+    pub(crate) fn doubting(self, doubt: Doubt) -> Self {
+        Self { chunks_fail: doubt, ..self }
     }
 
     pub(super) fn trust(&mut self, earned: Trust) {

@@ -153,7 +153,7 @@ impl Transaction<'_> {
             let others = self.verdicts.open().into_iter().map(|which| (which, held_back()));
             round.refusals.extend(others);
         }
-        self.text(following, chunk, round).await
+        self.text(following, round).await
     }
 
     /// Tells of the recipients that were refused, unless an answer may have been taken for another's.

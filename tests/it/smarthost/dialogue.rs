@@ -180,6 +180,13 @@ impl Player {
                 let chunk = self.stream.bytes(announced.expect("BDAT was heard"));
                 chunk.ok_or("the client left in a chunk")?;
             }
+            // The text of a message, after DATA.
+            ("text", _) => loop {
+                let line = self.stream.line().ok_or("the client left in the text")?;
+                if line == b"." {
+                    break;
+                }
+            },
             ("stall", _) => std::thread::sleep(Duration::from_secs(3)),
             ("nothing" | "hang", _) => {
                 let rest = self.stream.rest();

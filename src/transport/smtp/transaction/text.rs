@@ -25,7 +25,7 @@ impl Transaction<'_> {
     pub(super) fn chunk(&mut self, survey: Survey) -> Result<Option<Harmless>, Fault> {
         // What shows that the answer to a chunk is that goes with the chunk.
         let offers = self.session.capabilities();
-        if !offers.chunking || !offers.pipelining || survey.size > CHUNK {
+        if !offers.chunking || !offers.pipelining || survey.size > CHUNK || !self.session.trusts() {
             return Ok(None);
         }
         let mut body = Body::new(self.mail, self.changes, Dots::AsTheyAre);
@@ -38,10 +38,10 @@ impl Transaction<'_> {
     pub(super) async fn text(
         &mut self,
         following: Following<'_>,
-        chunk: Option<&Harmless>,
         round: &mut Round,
     ) -> Result<(), Fault> {
         let wanted = !round.accepted.is_empty();
+        let is_chunk = matches!(following, Following::Whole(_));
         if !wanted {
             self.session.answered();
         }
@@ -66,17 +66,8 @@ impl Transaction<'_> {
                 return Ok(());
             }
             Following::Nothing => {
-                if let Some(text) = chunk {
-                    self.session.enter(Phase::Data);
-                    self.session.expect_silence().await?;
-                    let mut batch = Batch::default();
-                    text.append_to(&mut batch);
-                    self.session.write(&batch).await?;
-                    self.chunk_reply(wanted).await?
-                } else {
-                    let reply = self.session.command_within("DATA", limit::DATA).await?;
-                    self.data(reply, round).await?
-                }
+                let reply = self.session.command_within("DATA", limit::DATA).await?;
+                self.data(reply, round).await?
             }
         };
         self.session.expect_no_more()?;
@@ -84,7 +75,7 @@ impl Transaction<'_> {
         if wanted && let Some(trust) = Trust::earned(self.mail, &reply) {
             self.session.trust(trust);
         }
-        let must_reset = chunk.is_none() && (!wanted || !reply.is_positive());
+        let must_reset = !is_chunk && (!wanted || !reply.is_positive());
         self.tell(round);
         self.verdicts.decide(&round.accepted, &judge(reply));
         if must_reset {
@@ -108,9 +99,15 @@ impl Transaction<'_> {
                 self.session.end();
                 Ok(reply)
             }
-            Ok(Heard::Answer(reset)) => Err(self.out_of_step("the RSET behind BDAT", &reset)),
-            Ok(Heard::Unasked(early)) => Err(self.out_of_step("what was not out", &early)),
-            Err(fault) => Err(fault),
+            heard => {
+                // What comes behind would be in doubt each time.
+                self.session.avoid_chunks();
+                Err(match heard {
+                    Ok(Heard::Answer(reset)) => self.out_of_step("the RSET behind BDAT", &reset),
+                    Ok(Heard::Unasked(early)) => self.out_of_step("what was not out", &early),
+                    Err(fault) => fault,
+                })
+            }
         }
     }
 
@@ -169,11 +166,9 @@ impl<'a> Following<'a> {
         mail: &Mail<'_>,
     ) -> Self {
         match (chunk, trust) {
-            (None, _) => Self::Data,
-            (Some(text), Some(trust)) => {
-                trust.allows(mail, text).map_or(Self::Nothing, Self::Whole)
-            }
-            (Some(_), None) => Self::Nothing,
+            // Of one that is not sent unasked DATA costs no round trip more, and its 354 tells more.
+            (None, _) | (_, None) => Self::Data,
+            (Some(text), Some(trust)) => trust.allows(mail, text).map_or(Self::Data, Self::Whole),
         }
     }
 

@@ -67,16 +67,16 @@ fn a_chunk_may_have_been_taken_whether_its_envelope_was_answered_or_not() {
     let taken = "C: MAIL *
         C: RCPT *
         C: RCPT *
+        C: DATA
         S: 250 ok
         S: 250 ok
         S: 250 ok
-        C: BDAT *
+        S: 354 go
         C: A: b
         C:
         C: c
-        C: RSET
+        C: .
         S: 250 taken
-        S: 250 ok
         ";
     let whole = "C: MAIL *
         C: RCPT *
