@@ -7,6 +7,8 @@ use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 
+use nix::unistd::{Uid, User};
+
 /// `None` where this process uses its own.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rights(Option<Owner>);
@@ -17,6 +19,9 @@ struct Owner {
     gid: u32,
 }
 
+/// The group that has no files, for an owner of whom nothing is known.
+const NOBODY: u32 = 65_534;
+
 impl Rights {
     /// Those for a folder: its owner's, if we are root and it is not.
     pub(super) fn of(folder: &Metadata) -> io::Result<Self> {
@@ -24,7 +29,14 @@ impl Rights {
             return Ok(Self(None));
         }
         system::leave_groups()?;
-        Ok(Self(Some(Owner { uid: folder.uid(), gid: folder.gid() })))
+        // The folder's group need not be one of his: root's own would be a right that he has not.
+        let known = User::from_uid(Uid::from_raw(folder.uid())).ok().flatten();
+        let gid = match known {
+            Some(user) => user.gid.as_raw(),
+            None if folder.gid() != 0 => folder.gid(),
+            None => NOBODY,
+        };
+        Ok(Self(Some(Owner { uid: folder.uid(), gid })))
     }
 
     /// These; for a folder that is inside another one of our own, those of the folder itself.
