@@ -55,6 +55,12 @@ impl Reply {
         Self { code: class, lines: text.lines().map(str::to_owned).collect() }
     }
 
+    /// The same reply with what `change` makes of each line.
+    pub(crate) fn map_text(mut self, change: impl Fn(&str) -> String) -> Self {
+        self.lines.iter_mut().for_each(|line| *line = change(line));
+        self
+    }
+
     /// The first digit.
     pub(crate) fn class(&self) -> u16 {
         if self.code < 10 { self.code } else { self.code / 100 }

@@ -335,3 +335,12 @@ fn a_password_that_the_server_quotes_later_is_in_no_bounce() {
         assert_eq!(shows_secret(&kept, &[sent]), None, "{mechanism}: {kept}");
     }
 }
+
+#[test]
+fn a_password_that_is_a_word_of_the_protocol_hides_nothing_of_it_and_is_kept_nowhere() {
+    let options = ["--user=u", "--pass=plain"];
+    log_in(&options, "PLAIN", "C: AUTH PLAIN AHUAcGxhaW4=\nS: 235 ok").success();
+    let exchange = "C: AUTH PLAIN AHUAcGxhaW4=\nS: 535 no plain, AHUAcGxhaW4=\nC: QUIT";
+    let ran = log_in(&options, "PLAIN", exchange).exit(20);
+    assert!(ran.stderr.contains("535 no [secret], [secret]"), "{}", ran.stderr);
+}

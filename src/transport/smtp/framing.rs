@@ -36,6 +36,8 @@ impl Framer {
     }
 
     /// What no reply shows from now on.
+    /// What is to be taken out of all that is kept. A line that is no reply goes through it here; a reply has yet to be
+    /// read, and goes through it in the session.
     pub(super) fn mask(&mut self) -> &mut Mask {
         &mut self.mask
     }
@@ -108,7 +110,6 @@ impl Line {
             [b'-', text @ ..] => (false, text),
             _ => return Err(no_reply()),
         };
-        let text = mask.apply(text);
         let text = String::from_utf8_lossy(&text[..text.len().min(KEPT)]).into_owned();
         Ok(Self { code, last, text })
     }

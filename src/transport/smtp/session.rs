@@ -144,6 +144,17 @@ impl Session {
         self.wire.mask(hide);
     }
 
+    /// A reply as it may be kept.
+    fn masked(&self, reply: Reply) -> Reply {
+        reply.map_text(|text| self.wire.masked(text))
+    }
+
+    /// What the server offers and asks is read as it stands: a secret may be a word of it. No more is kept of that, but
+    /// for what becomes a fault.
+    fn keeps_replies(&self) -> bool {
+        !matches!(self.phase, Phase::Hello | Phase::Login)
+    }
+
     /// EHLO, and HELO where the server does not know it (RFC 5321 §3.2).
     async fn hello(&mut self, helo: &Helo) -> Result<(), Fault> {
         self.phase = Phase::Hello;
@@ -267,6 +278,11 @@ impl Session {
     /// A fault of the phase that the session is in; it ends the session.
     pub(crate) fn fault(&mut self, cause: Cause) -> Fault {
         self.state = State::Over;
+        let cause = match cause {
+            Cause::Said(reply) => Cause::Said(self.masked(reply)),
+            Cause::Broke(text) => Cause::Broke(self.wire.masked(&text)),
+            cause @ (Cause::System(..) | Cause::TimedOut) => cause,
+        };
         // A server that says no has not taken it.
         if matches!(cause, Cause::Said(_)) {
             self.wire.resolve();

@@ -75,6 +75,11 @@ impl Wire {
         hide(self.inner().framer.mask());
     }
 
+    /// A text of the server's, or with one in it, as it may be kept.
+    pub(super) fn masked(&self, text: &str) -> String {
+        String::from_utf8_lossy(&self.inner().framer.mask().apply(text.as_bytes())).into_owned()
+    }
+
     /// Notes that the server speaks first.
     pub(super) fn expect_greeting(&self) {
         self.inner().turns.greeting();

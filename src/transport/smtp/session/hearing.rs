@@ -33,7 +33,11 @@ impl Session {
                 if matches!(&heard, Heard::Answer(reply) if reply.code == 421) {
                     self.state = State::Over;
                 }
-                Ok(heard)
+                Ok(match heard {
+                    heard if !self.keeps_replies() => heard,
+                    Heard::Answer(reply) => Heard::Answer(self.masked(reply)),
+                    Heard::Unasked(reply) => Heard::Unasked(self.masked(reply)),
+                })
             }
             Ok(Err(error)) => Err(self.broke(&error.to_string())),
             Err(_) => {
@@ -100,7 +104,7 @@ impl Session {
                 if reply.code == 421 {
                     self.state = State::Over;
                 }
-                Ok(reply)
+                Ok(if self.keeps_replies() { self.masked(reply) } else { reply })
             }
             _ => {
                 let cause = self.wire.broke();
