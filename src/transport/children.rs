@@ -31,15 +31,32 @@ pub(crate) fn is_started(pid: u32) -> bool {
     started(|pids| pids.contains(&pid))
 }
 
-/// What a program inherits of our environment; all that begins with `LC_` besides. The rest is ours: control files, with
+/// What a program inherits of our environment; all that begins with `LC_` or `XDG_` besides. The rest is ours: control files, with
 /// other remotes' passwords among them, and the socket that was handed to us. `CREDENTIALS_DIRECTORY` is the name of a
 /// folder, where a `passcmd` may look for its own.
-const INHERITED: &[&str] =
-    &["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR", "CREDENTIALS_DIRECTORY"];
+const INHERITED: &[&str] = &[
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "TZ",
+    "TMPDIR",
+    "CREDENTIALS_DIRECTORY",
+    // Where keyrings, password stores, certificates and tickets are found.
+    "DBUS_SESSION_BUS_ADDRESS",
+    "GNUPGHOME",
+    "PASSWORD_STORE_DIR",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "KRB5CCNAME",
+];
 
 fn is_inherited(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
-    name.starts_with(b"LC_") || INHERITED.iter().any(|kept| kept.as_bytes() == name)
+    let is_group = name.starts_with(b"LC_") || name.starts_with(b"XDG_");
+    is_group || INHERITED.iter().any(|kept| kept.as_bytes() == name)
 }
 
 /// A running program. Dropping it kills the program with all that it started, except what has
