@@ -2,6 +2,8 @@
 
 use std::io;
 
+use tokio::task::yield_now;
+
 use super::body::read_block;
 use crate::transport::Mail;
 
@@ -17,11 +19,15 @@ pub(super) struct Survey {
 }
 
 impl Survey {
-    pub(super) fn of(mail: &Mail<'_>) -> io::Result<Self> {
+    /// Lets others go on between two blocks: a large message takes seconds.
+    pub(super) async fn of(mail: &Mail<'_>) -> io::Result<Self> {
         let (mut at, end) = (mail.offset, mail.offset + mail.size);
         let (mut block, mut watch) = (Vec::new(), Watch::default());
         while read_block(mail.file, &mut at, end, &mut block)? {
             watch.see(&block);
+            if at < end {
+                yield_now().await;
+            }
         }
         Ok(watch.done())
     }

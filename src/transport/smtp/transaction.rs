@@ -81,7 +81,8 @@ enum Step {
 
 impl Transaction<'_> {
     async fn run(&mut self) -> Result<(), Fault> {
-        let survey = Survey::of(self.mail).map_err(|error| self.unreadable(&error))?;
+        let survey = Survey::of(self.mail).await;
+        let survey = survey.map_err(|error| self.unreadable(&error))?;
         let mut plan = Plan::make(self.mail, self.session.capabilities(), survey);
         self.changes = plan.changes;
         if let Some((who, refusal)) = plan.refused.take() {
