@@ -115,14 +115,13 @@ impl Engine {
     /// that ends when everything was tried takes what there is.
     fn is_being_written(&mut self, found: &Waiting) -> bool {
         let name = OsStr::new(found.id.as_str());
-        if self.arrivals.has(name) {
-            return true;
-        }
         let age = u64::try_from(self.now().saturating_sub(found.arrival)).unwrap_or(0);
-        let is_new = age < WRITING.as_secs();
+        let is_new = self.arrivals.has(name) || age < WRITING.as_secs();
         let waits = self.ends == Ends::Stopped && found.may_grow && is_new;
         if waits {
             self.arrivals.wait(name.to_owned(), Instant::now());
+        } else {
+            self.arrivals.remove(name);
         }
         waits
     }

@@ -127,7 +127,8 @@ impl Arrivals {
         self.made.insert(name, made);
     }
 
-    fn remove(&mut self, name: &OsStr) {
+    /// The name needs no word any more.
+    pub(in crate::delivery) fn remove(&mut self, name: &OsStr) {
         if let Some((name, made)) = self.made.remove_entry(name) {
             self.by_due.remove(&(made.due, name));
         }
