@@ -87,7 +87,9 @@ stays 'AUTH, wrong password' "$(at 52513) starttls $CA user=us@us.example pass=w
 arrives 'client certificate' "$(at 52514) starttls $CA x509certfile=/interop/us.pem x509keyfile=/interop/us.key" 'esmtps'
 stays 'client certificate wanted, none given' "$(at 52514) starttls $CA" '[Cc]ertificate|TLS'
 bounces 'SIZE, too large' "$(at 52511)" '5\.3\.4' inbox@x.example "$(big_body)"
+BEFORE=1
 arrives 'PIPELINING and CHUNKING' "$(at 52511)" 'esmtp'
+BEFORE=
 says 'PIPELINING and CHUNKING were used' $LOG_FILE ' L.* K '
 arrives 'neither PIPELINING nor CHUNKING' "$(at 52515)" 'esmtp'
 arrives 'SMTPUTF8' "$(at 52511)" 'utf8esmtp' 'jörg@x.example'

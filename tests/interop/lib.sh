@@ -65,10 +65,14 @@ house() {
 }
 
 # Queues one message and lets the daemon go through the queue once.
+# With BEFORE set there is one more message of the same sender, for the same session.
 send() { # REMOTE-LINE RECIPIENT [BODY-FILE]
     house
     printf '%s\n' "$1" >"$H/conf/remotes"
     TOKEN=token-$(basename "$H")
+    if [ -n "${BEFORE:-}" ]; then
+        printf 'sender@us.example\n%s\n\nSubject: before %s\n\nx\n' "$2" "$TOKEN" | /interop/nullmailer queue
+    fi
     { printf 'sender@us.example\n%s\n\nSubject: %s\n\n.a line with a dot\n' "$2" "$TOKEN"; cat "${3:-/dev/null}"; } |
         /interop/nullmailer queue || { LOG='cannot queue'; return; }
     LOG=$(/interop/nullmailer send 2>&1) || LOG="$LOG (exit $?)"

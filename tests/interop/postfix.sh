@@ -106,7 +106,9 @@ done
 arrives 'client certificate' "$(at 52504) starttls $CA x509certfile=/interop/us-both.pem" 'ESMTPS'
 stays 'client certificate wanted, none given' "$(at 52504) starttls $CA" '[Cc]ertificate|TLS'
 bounces 'SIZE, too large' "$(at 52501)" '5\.3\.4' inbox@x.example "$(big_body)"
+BEFORE=1
 arrives 'PIPELINING and CHUNKING' "$(at 52501)" 'ESMTP'
+BEFORE=
 says 'CHUNKING was used' /var/log/mail.log 'bdat=[0-9]+ '
 arrives 'PIPELINING without CHUNKING' "$(at 52505)" 'ESMTP'
 says 'DATA was used' /var/log/mail.log 'nochunking/smtpd.* data=[0-9]+ '
