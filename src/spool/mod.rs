@@ -25,7 +25,6 @@ mod scan;
 pub(crate) mod simulated;
 mod trigger;
 
-use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown};
@@ -113,12 +112,6 @@ impl Spool {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::reading(&self.queue().join(id.as_str()), error, self.uid())),
         }
-    }
-
-    /// Whether a file of this name is in the queue and holds nothing yet.
-    pub(crate) fn is_begun(&self, name: &OsStr) -> bool {
-        let file = self.queue_folder().and_then(|queue| queue.glance(name));
-        file.is_ok_and(|file| file.is_file && file.size == 0)
     }
 
     pub(crate) fn queue(&self) -> PathBuf {

@@ -17,12 +17,14 @@ pub(crate) struct Waiting {
     pub(crate) tried: bool,
     /// It may be that somebody is still writing it, as far as can be seen of a file that is new.
     pub(crate) may_grow: bool,
+    pub(crate) is_empty: bool,
 }
 
 impl Waiting {
     fn of(id: QueueId, file: &Stat, tried: bool) -> Self {
         let may_grow = may_grow(&id, file);
-        Self { id, arrival: file.mtime, tried, may_grow }
+        let is_empty = file.is_file && file.size == 0;
+        Self { id, arrival: file.mtime, tried, may_grow, is_empty }
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::deliver::Note;
 use super::{Ends, Engine, REST};
 use crate::config::{Settings, exposed};
-use crate::delivery::queue::{Lane, WRITING};
+use crate::delivery::queue::{Lane, QUIET};
 use crate::delivery::remote::Plan;
 use crate::spool::{Found, OddName, QueueId, Waiting};
 use crate::transport::Dialer;
@@ -111,12 +111,23 @@ impl Engine {
         }
     }
 
+    /// It was written a moment ago.
+    fn is_fresh(&self, found: &Waiting) -> bool {
+        let age = u64::try_from(self.now().saturating_sub(found.arrival)).unwrap_or(0);
+        age <= QUIET.as_secs()
+    }
+
+    /// Whether a file that waited is empty, or grows.
+    pub(super) fn is_begun(&self, name: &OsStr) -> bool {
+        let found = QueueId::parse(name).and_then(|id| self.core.spool.stat(id));
+        found.is_some_and(|found| found.is_empty || found.may_grow && self.is_fresh(&found))
+    }
+
     /// What somebody may still be writing is taken when it was left alone for a while, or its writer has closed it. A run
     /// that ends when everything was tried takes what there is.
     fn is_being_written(&mut self, found: &Waiting) -> bool {
         let name = OsStr::new(found.id.as_str());
-        let age = u64::try_from(self.now().saturating_sub(found.arrival)).unwrap_or(0);
-        let is_new = self.arrivals.has(name) || age < WRITING.as_secs();
+        let is_new = self.arrivals.has(name) || self.is_fresh(found);
         let waits = self.ends == Ends::Stopped && found.may_grow && is_new;
         if waits {
             self.arrivals.wait(name.to_owned(), Instant::now());

@@ -113,7 +113,9 @@ impl Engine {
             }
             Timer::Arrival => {
                 self.new_mail();
-                let whole = self.arrivals.take_due(now, |name| self.core.spool.is_begun(name));
+                let mut arrivals = std::mem::take(&mut self.arrivals);
+                let whole = arrivals.take_due(now, |name| self.is_begun(name));
+                self.arrivals = arrivals;
                 self.appeared(&whole);
             }
             Timer::Remote => self.stale = true,

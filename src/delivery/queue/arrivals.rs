@@ -10,7 +10,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Nobody who writes into the queue by hand takes longer over a message.
-pub(in crate::delivery) const WRITING: Duration = Duration::from_secs(10);
+const WRITING: Duration = Duration::from_secs(10);
+/// Whoever is writing has written something within this time.
+pub(in crate::delivery) const QUIET: Duration = Duration::from_secs(2);
 /// From open(2) to the first write(2).
 const MOMENT: Duration = Duration::from_millis(5);
 /// The kernel tells of a name and of the trigger this close to each other.
@@ -59,7 +61,7 @@ impl Arrivals {
     /// Adds a name that was found, of whose file it is not known whether it is whole.
     pub(in crate::delivery) fn wait(&mut self, name: OsString, now: Instant) {
         if !self.made.contains_key(&name) {
-            self.put(name, Made { due: now + WRITING, empty: false });
+            self.put(name, Made { due: now + QUIET, empty: false });
         }
     }
 

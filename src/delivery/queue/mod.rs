@@ -6,6 +6,6 @@ mod arrivals;
 mod index;
 mod schedule;
 
-pub(super) use arrivals::{Arrivals, WRITING};
+pub(super) use arrivals::{Arrivals, QUIET};
 pub(super) use index::{Age, Index, Lane, Taken};
 pub(super) use schedule::{RetrySchedule, hash};
