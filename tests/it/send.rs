@@ -475,3 +475,23 @@ fn sigalrm_and_anything_but_nul_on_the_trigger_retry_everything_now() {
     trigger.write_all(b"1\n").unwrap();
     sink.wait_for(1);
 }
+
+#[test]
+fn mail_that_is_too_old_when_it_is_first_seen_is_tried_like_any_other() {
+    let sink = Sink::new();
+    let house = house(&sink.remote(""));
+    house.control("queuelifetime", "1h").control("pausetime", "1h");
+    // More than are looked after at once when they have no turn.
+    for _ in 0..600 {
+        queue(&house, &["a@x.example"], "Subject: x\n\nhi\n");
+    }
+    for id in house.names("queue") {
+        let file = fs::File::options().append(true).open(house.path("queue/queue").join(id));
+        let old = std::time::SystemTime::now() - std::time::Duration::from_secs(7200);
+        file.unwrap().set_modified(old).unwrap();
+    }
+    let daemon = Daemon::start(&house);
+    assert_eq!(sink.wait_for(600).len(), 600);
+    daemon.stop();
+    assert!(house.queued().is_empty());
+}

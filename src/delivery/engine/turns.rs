@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::deliver::{Errand, Finished, Note, deliver};
-use super::{Engine, REST};
+use super::{Ends, Engine, REST};
 use crate::delivery::outcome::{Beside, Next};
 use crate::delivery::queue::Taken;
 use crate::delivery::remote::{Plan, Route};
@@ -78,7 +78,8 @@ impl Engine {
         };
         let warning = plan.settings.delay_warning;
         let lifetime = plan.settings.lifetime.saturating_add(LENIENCE);
-        let (overdue, next) = self.index.overdue(lifetime, warning, SWEEP, now);
+        let is_served = |lane| plan.target(lane, now).is_some();
+        let (overdue, next) = self.index.overdue(lifetime, warning, SWEEP, is_served, now);
         self.next_sweep = if overdue.len() == SWEEP {
             Some(now)
         } else {
@@ -117,12 +118,16 @@ impl Engine {
         let Some(plan) = &self.plan else { return };
         let limit = plan.settings.lifetime.saturating_add(LENIENCE);
         let limit = plan.settings.delay_warning.map_or(limit, |warning| warning.min(limit));
-        let by = now + limit.saturating_sub(age).min(REST);
+        // One that is too old already may still have its turn for as long as there are sweeps between.
+        let wait = limit.saturating_sub(age);
+        let comes_late = wait.is_zero() && self.ends == Ends::Stopped;
+        let by = now + if comes_late { REST } else { wait.min(REST) };
         self.next_sweep = Some(self.next_sweep.map_or(by, |next| next.min(by)));
     }
 
     pub(super) fn finish(&mut self, finished: Finished) {
         let Finished { id, next, limit, waited, note, underway } = finished;
+        let had_no_turn = underway.is_none();
         drop(underway);
         let now = Instant::now();
         match next {
@@ -134,7 +139,13 @@ impl Engine {
                 names.push(id.as_str().into());
                 self.appeared(&names);
             }
-            Ok(Next::PutBack) => self.index.put_back(&id),
+            Ok(Next::PutBack) => {
+                // It has failed once without a turn; the second time is after a pause, as with one.
+                if had_no_turn && self.is_too_old(&id, now) {
+                    self.index.spare(&id, now + self.pause(&id, 1, now));
+                }
+                self.index.put_back(&id);
+            }
             Ok(Next::Later { failures, taken }) => {
                 let flushed = self.index.take_flushed(&id) && !taken;
                 // A report that was owed was no attempt.
@@ -219,6 +230,11 @@ impl Engine {
             self.stop();
         }
         self.lost.is_none()
+    }
+
+    fn is_too_old(&self, id: &QueueId, now: Instant) -> bool {
+        let age = self.index.age(id, now);
+        self.plan.as_ref().is_some_and(|plan| plan.schedule.is_too_old(age))
     }
 
     fn begin_pass(&mut self) {

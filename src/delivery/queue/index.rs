@@ -29,6 +29,8 @@ pub(in crate::delivery) struct Index<N> {
     /// Waiting for their own clock; the number keeps those of one moment apart.
     later: BTreeMap<(Instant, u64), QueueId>,
     counter: u64,
+    /// Those that [`Index::overdue`] does not name before a time.
+    spared: HashMap<QueueId, Instant, Hashes>,
 }
 
 /// Names may be chosen by whoever writes into the queue: no order of them must cost more than another.
@@ -57,6 +59,8 @@ struct Known<N> {
     warned: bool,
     /// Everything was to be tried while this was being delivered.
     flushed: bool,
+    /// It has set out for a remote, or was tried before we came.
+    had_turn: bool,
     age: Age,
     note: Option<Box<N>>,
 }
@@ -108,6 +112,7 @@ impl<N> Default for Index<N> {
             unread: VecDeque::new(),
             later: BTreeMap::new(),
             counter: 0,
+            spared: HashMap::default(),
         }
     }
 }
@@ -170,7 +175,8 @@ impl<N> Index<N> {
         };
         list.push_back(id.clone());
         let age = Age::new(age, now);
-        let known = Known { state, lane, warned: false, flushed: false, age, note: None };
+        let (warned, flushed, had_turn) = (false, false, tried);
+        let known = Known { state, lane, warned, flushed, had_turn, age, note: None };
         self.known.insert(id, known);
     }
 
@@ -203,6 +209,7 @@ impl<N> Index<N> {
                 let passes = expected == State::Fresh && !waiting.ready.is_empty();
                 waiting.ahead = if passes { waiting.ahead + 1 } else { 0 };
                 known.state = State::Running;
+                known.had_turn = true;
                 return Some(Taken { id, lane, age: known.age, note: known.note.take() });
             }
         }
@@ -262,6 +269,11 @@ impl<N> Index<N> {
         }
     }
 
+    /// It is not overdue before this time.
+    pub(in crate::delivery) fn spare(&mut self, id: &QueueId, until: Instant) {
+        self.spared.insert(id.clone(), until);
+    }
+
     /// Nothing was learnt about it: it is next again as soon as there is a remote.
     pub(in crate::delivery) fn put_back(&mut self, id: &QueueId) {
         if let Some(known) = self.known.get_mut(id) {
@@ -315,16 +327,27 @@ impl<N> Index<N> {
 
     /// Messages that wait for a turn and are older than `limit`, or for the first time older than
     /// `warning`; at most `most` of them. Beside them, how long it takes until there is another one,
-    /// as far as messages are known and wait now.
+    /// as far as messages are known and wait now. One that never had a turn is left to that where its
+    /// lane `is_served`.
     pub(in crate::delivery) fn overdue(
         &mut self,
         limit: Duration,
         warning: Option<Duration>,
         most: usize,
+        is_served: impl Fn(Lane) -> bool,
         now: Instant,
     ) -> (Vec<QueueId>, Option<Duration>) {
         let (mut found, mut next) = (Vec::new(), None::<Duration>);
-        for (id, known) in self.known.iter_mut().filter(|(_, known)| known.waits_for_a_turn()) {
+        self.spared.retain(|_, until| *until > now);
+        let is_meant = |known: &Known<N>| {
+            known.waits_for_a_turn() && (known.had_turn || !is_served(known.lane))
+        };
+        for (id, known) in self.known.iter_mut().filter(|(_, known)| is_meant(known)) {
+            if let Some(until) = self.spared.get(id) {
+                let wait = *until - now;
+                next = Some(next.map_or(wait, |next| next.min(wait)));
+                continue;
+            }
             let age = known.age.at(now);
             let warning = warning.filter(|_| !known.warned);
             let is_overdue = age > limit || warning.is_some_and(|warning| age >= warning);

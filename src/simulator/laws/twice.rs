@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Breach, Judge, Law, View};
 use crate::simulator::news::{News, State};
-use crate::simulator::plan::SECOND;
+use crate::simulator::plan::{MINUTE, SECOND};
 use crate::simulator::record::{Copy, What};
 
 /// A text that a server had whole, for one recipient.
@@ -104,7 +104,13 @@ fn twice(message: usize, address: &str, view: View<'_>, found: &mut Vec<Breach>)
     let ends = &view.facts.daemon.ends;
     // A reply that the daemon had no time to look at was not read.
     let unseen = |copy: &Copy| ends.iter().any(|end| copy.wire.was_read_at(*end));
-    if let Some(copy) = before.iter().find(|copy| copy.was_told() && !unseen(copy)) {
+    // What cannot be written down is tried again each minute, and lost with the daemon.
+    let mended = view.facts.unjammed;
+    let unwritten = |copy: &Copy| {
+        copy.at <= mended && ends.iter().any(|end| (copy.at..mended + MINUTE).contains(end))
+    };
+    let is_known = |copy: &&Copy| copy.was_told() && !unseen(copy) && !unwritten(copy);
+    if let Some(copy) = before.iter().find(is_known) {
         let text = format!("m{message} for {address} was taken at #{} and was told so", copy.link);
         found.push(Breach::new(Law::Twice, view.at, text));
     }

@@ -141,16 +141,36 @@ fn age_is_counted_from_what_it_was_when_we_learnt_of_it() {
     let mut index = index(&[], now);
     index.learn(id("a"), LANE, MINUTE, false, now);
     assert_eq!(index.age(&id("a"), now + MINUTE), 2 * MINUTE);
-    assert_eq!(index.overdue(MINUTE, None, 9, now + MINUTE).0, [id("a")]);
-    let none = index.overdue(3 * MINUTE, None, 9, now + MINUTE);
+    let no = |_| false;
+    assert_eq!(index.overdue(MINUTE, None, 9, no, now + MINUTE).0, [id("a")]);
+    let none = index.overdue(3 * MINUTE, None, 9, no, now + MINUTE);
     assert_eq!(none, (vec![], Some(MINUTE)));
+}
+
+#[test]
+fn a_message_that_never_had_a_turn_is_not_overdue_where_it_will_have_one() {
+    let now = Instant::now();
+    let mut index = index(&["a", "b"], now);
+    let overdue = |index: &mut Index<_>, is_served: bool| {
+        index.overdue(MINUTE, Some(MINUTE), 9, |_| is_served, now + 2 * MINUTE).0
+    };
+    assert_eq!(overdue(&mut index, true), []);
+    let had_one = take(&mut index, now).unwrap();
+    index.put_back(&had_one);
+    assert_eq!(overdue(&mut index, true), [had_one]);
+    assert_eq!(overdue(&mut index, false).len(), 2);
+    index.spare(&id("b"), now + 3 * MINUTE);
+    assert_eq!(overdue(&mut index, false), [id("a")]);
+    let later = index.overdue(MINUTE, None, 9, |_| false, now + 3 * MINUTE).0;
+    assert_eq!(later.len(), 2);
 }
 
 #[test]
 fn a_warning_is_due_once() {
     let now = Instant::now();
     let mut index = index(&["a"], now);
-    let overdue = |index: &mut Index<_>, now| index.overdue(9 * MINUTE, Some(MINUTE), 9, now);
+    let overdue =
+        |index: &mut Index<_>, now| index.overdue(9 * MINUTE, Some(MINUTE), 9, |_| false, now);
     assert_eq!(overdue(&mut index, now), (vec![], Some(MINUTE)));
     assert_eq!(overdue(&mut index, now + MINUTE), (vec![id("a")], None));
     assert_eq!(overdue(&mut index, now + 2 * MINUTE), (vec![], Some(7 * MINUTE)));
