@@ -263,6 +263,8 @@ impl Facts {
             ends: std::mem::take(&mut self.daemon.ends),
             ..Daemon::default()
         };
+        // What the daemon before it was about is no concern of this one.
+        self.messages.iter_mut().for_each(Message::leave);
         self.adopted = self.configs.len() - 1;
         self.servers.iter_mut().for_each(|server| server.recover(at));
         self.know(|_| true, at);

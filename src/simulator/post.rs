@@ -124,6 +124,11 @@ impl Message {
         }
     }
 
+    /// Its delivery ended with the daemon.
+    pub(super) fn leave(&mut self) {
+        self.bound_for = None;
+    }
+
     pub(super) fn is_bound_for(&self, server: usize) -> bool {
         self.bound_for.as_ref().is_some_and(|name| *name == host(server))
     }
