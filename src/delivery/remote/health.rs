@@ -168,7 +168,13 @@ impl Health {
     /// What began at `begun` could not open a session: it rests for `pausetime`, doubling to `maxpause`.
     ///
     /// Sessions that fail side by side are one failure.
-    fn fail(&self, reason: Reason, schedule: &RetrySchedule, begun: Instant, now: Instant) {
+    pub(in crate::delivery) fn failed(
+        &self,
+        reason: Reason,
+        schedule: &RetrySchedule,
+        begun: Instant,
+        now: Instant,
+    ) {
         let mut state = self.0.state.borrow_mut();
         let failures = match &state.known {
             Known::Trouble(trouble) if begun < trouble.last => return,
@@ -181,17 +187,6 @@ impl Health {
         self.0.stir.notify_one();
     }
 
-    /// What began at `begun` could not connect, although its trial was over.
-    pub(in crate::delivery) fn failed(
-        &self,
-        reason: Reason,
-        schedule: &RetrySchedule,
-        begun: Instant,
-        now: Instant,
-    ) {
-        self.fail(reason, schedule, begun, now);
-    }
-
     /// A session broke in the middle of a message.
     pub(in crate::delivery) fn broke(
         &self,
@@ -202,7 +197,7 @@ impl Health {
         let broken = self.0.state.borrow().broken + 1;
         self.0.state.borrow_mut().broken = broken % BROKEN_LIMIT;
         if broken == BROKEN_LIMIT {
-            self.fail(reason, schedule, now, now);
+            self.failed(reason, schedule, now, now);
         }
     }
 
@@ -241,7 +236,7 @@ impl Trial {
         schedule: &RetrySchedule,
         now: Instant,
     ) {
-        self.health.fail(reason, schedule, self.begun, now);
+        self.health.failed(reason, schedule, self.begun, now);
     }
 
     /// The server wants no more sessions than it has, which says nothing against it.
