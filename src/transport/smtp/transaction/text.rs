@@ -21,9 +21,8 @@ pub(super) enum Following<'a> {
 }
 
 impl Transaction<'_> {
-    /// The text, where it may go by BDAT.
+    /// The text, where it may go by BDAT: with PIPELINING alone, since RSET has to go out behind it.
     pub(super) fn chunk(&mut self, survey: Survey) -> Result<Option<Harmless>, Fault> {
-        // What shows that the answer to a chunk is that goes with the chunk.
         let offers = self.session.capabilities();
         if !offers.chunking || !offers.pipelining || survey.size > CHUNK || !self.session.trusts() {
             return Ok(None);
