@@ -41,6 +41,7 @@ mod qmqp;
 mod queue;
 mod report;
 mod sandbox;
+mod script;
 mod seams;
 mod send;
 mod sendmail;

@@ -2,24 +2,20 @@
 //! socket with SO_LINGER and unsent data waits for as long as the client chose, and that is never the daemon.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use crate::activation::start;
 use crate::daemon::Daemon;
 use crate::house::{House, has, is_root, run};
+use crate::script::Script;
 use crate::smarthost::Sink;
 use crate::socket::{MAIL, Open, wire};
 
 /// Somebody of uid 54322 who holds so many places, and on every connection, or on those beyond them, passes such a
 /// socket.
-struct Poisoner {
-    child: Child,
-    said: BufReader<ChildStdout>,
-}
-
 const SCRIPT: &str = "import array, os, socket, struct, sys
 os.setgroups([]); os.setgid(54322); os.setuid(54322)
 place, silent, poisoned = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -52,32 +48,10 @@ print(sum(s.recv(6) == b'ready\\n' for s in held), flush=True)
 sys.stdin.readline()
 ";
 
-impl Poisoner {
-    fn start(place: &Path, silent: usize, poisoned: usize) -> Self {
-        let mut command = Command::new("python3");
-        command.args(["-c", SCRIPT]).arg(place);
-        command.args([silent, poisoned].map(|count| count.to_string()));
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let said = BufReader::new(child.stdout.take().unwrap());
-        Self { child, said }
-    }
-
-    fn says(&mut self) -> usize {
-        let mut line = String::new();
-        self.said.read_line(&mut line).unwrap();
-        line.trim().parse().unwrap()
-    }
-
-    fn goes_on(&mut self) {
-        self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
-    }
-}
-
-impl Drop for Poisoner {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn poison(place: &Path, silent: usize, poisoned: usize) -> Script {
+    let place = place.display().to_string();
+    let counts = [silent, poisoned].map(|count| count.to_string());
+    Script::start(SCRIPT, &[vec![place], counts.to_vec()].concat())
 }
 
 /// Mail goes out by all ways in, the daemon is well, and it ends when it is told to.
@@ -108,7 +82,7 @@ fn descriptors_that_came_before_the_daemon_hold_nobody_up() {
                 let listener = UnixListener::bind(&place).unwrap();
                 let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o666);
                 fs::set_permissions(&place, everybody).unwrap();
-                let mut one = Poisoner::start(&place, silent, poisoned);
+                let mut one = poison(&place, silent, poisoned);
                 assert_eq!(one.says(), 0);
                 poisoner = Some(one);
                 start(house, &listener)
@@ -134,7 +108,7 @@ fn descriptors_that_come_while_it_runs_hold_nobody_up() {
         |house: &House| Daemon::start(house),
     );
     open.daemon.freeze();
-    let mut poisoner = Poisoner::start(&open.socket(), 20, 30);
+    let mut poisoner = poison(&open.socket(), 20, 30);
     // The kernel refuses them where it knows how to.
     assert!([0, 30].contains(&poisoner.says()));
     open.daemon.signal(nix::sys::signal::Signal::SIGCONT);

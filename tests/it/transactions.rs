@@ -15,29 +15,32 @@ fn remote(host: &Dialogue, options: &str) -> String {
     format!("127.0.0.1 smtp --port={} {options}\n", host.port())
 }
 
+/// A server that offers what a chunk needs, and a first message of s@x.example that it takes.
+const FIRST: &str = "S: 220 hi
+    C: EHLO *
+    S: 250-hi
+    S: 250-PIPELINING
+    S: 250 CHUNKING
+    C: MAIL FROM:<s@x.example>
+    C: RCPT *
+    C: DATA
+    S: 250 ok
+    S: 250 ok
+    S: 354 go
+    > text
+    S: 250 taken
+    ";
+
 #[test]
 fn a_message_that_may_have_been_taken_is_not_repeated_at_once() {
-    let host = Dialogue::play(
-        "S: 220 hi
-         C: EHLO *
-         S: 250-hi
-         S: 250-PIPELINING
-         S: 250 CHUNKING
-         C: MAIL *
-         C: RCPT *
-         C: DATA
-         S: 250 ok
-         S: 250 ok
-         S: 354 go
-         > text
-         S: 250 taken
-         C: MAIL *
+    let host = Dialogue::play(&format!(
+        "{FIRST}C: MAIL *
          C: RCPT *
          C: BDAT *
          > chunk
          C: RSET
-         > close",
-    );
+         > close"
+    ));
     let house = House::new();
     house.control("remotes", &remote(&host, ""));
     let daemon = Daemon::start(&house);
@@ -139,21 +142,8 @@ fn text_is_never_read_as_commands() {
 
 #[test]
 fn a_sender_whose_mail_was_taken_costs_one_round_trip_a_message() {
-    let host = Dialogue::play(
-        "S: 220 hi
-         C: EHLO *
-         S: 250-hi
-         S: 250-PIPELINING
-         S: 250 CHUNKING
-         C: MAIL FROM:<s@x.example>
-         C: RCPT *
-         C: DATA
-         S: 250 ok
-         S: 250 ok
-         S: 354 go
-         > text
-         S: 250 taken
-         C: MAIL FROM:<s@x.example>
+    let host = Dialogue::play(&format!(
+        "{FIRST}C: MAIL FROM:<s@x.example>
          C: RCPT *
          C: BDAT *
          > chunk
@@ -170,8 +160,8 @@ fn a_sender_whose_mail_was_taken_costs_one_round_trip_a_message() {
          S: 354 go
          > text
          S: 250 taken
-         C: QUIT",
-    );
+         C: QUIT"
+    ));
     let house = House::new();
     house.control("remotes", &remote(&host, ""));
     let daemon = Daemon::start(&house);
@@ -207,20 +197,7 @@ fn no_reply_too_many_passes_for_the_answer_to_a_message() {
         ("S: 250 ok\nS: 250 ok\nS: 550 no\nS: 250 taken\nS: 250 ok", "server sent unasked: 250 ok"),
     ] {
         let host = Dialogue::play(&format!(
-            "S: 220 hi
-             C: EHLO *
-             S: 250-hi
-             S: 250-PIPELINING
-             S: 250 CHUNKING
-             C: MAIL *
-             C: RCPT *
-             C: DATA
-             S: 250 ok
-             S: 250 ok
-             S: 354 go
-             > text
-             S: 250 taken
-             C: MAIL *
+            "{FIRST}C: MAIL *
              C: RCPT *
              C: BDAT *
              > chunk
