@@ -131,13 +131,12 @@ mod tests {
         let mask = mask(b"hunter2");
         for (text, left) in [
             ("no such user hunter2", "no such user [secret]"),
-            ("HUNTER2!hunter2", "[secret]!hunter2"),
+            ("HUNTER2!hunter2", "[secret]![secret]"),
             ("\"AUTH PLAIN AHUAaHVudGVyMg==\" what?", "\"AUTH PLAIN AHUA[secret]\" what?"),
             ("aHVudGVyMg==", "[secret]"),
             ("5.5.2 what", "5.5.2 what"),
             ("hunter", "hunter"),
         ] {
-            let left = left.replace("!hunter2", "![secret]");
             assert_eq!(shown(&mask, text), left, "{text}");
         }
     }
